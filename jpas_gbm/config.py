@@ -62,6 +62,15 @@ def _at(model: type[BaseModel], location: Sequence[Any]) -> type[BaseModel]:
     return model
 
 
+def _elsewhere(model: type[BaseModel], section: Sequence[Any], name: str) -> str:
+    """Say how an option is written that stands in a group of options, and was given outside or with dots."""
+    fields, (*heads, last) = _at(model, section).model_fields, name.split(".")
+    groups = [heads] if heads and heads[0] in fields else [] if heads else [[group] for group in fields]
+    found = [group for group in groups if last in _at(model, [*section, *group]).model_fields]
+    written = [f"'{': {'.join([*group, last])}: ...{'}' * len(group)}'" for group in found]
+    return f" Write {' or '.join(written)}." if written else ""
+
+
 _ENDS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
 
 
@@ -90,16 +99,17 @@ def explain_validation(error: ValidationError, model: type[BaseModel], where: st
     ConfigError
         To be raised.
     """
-    lines = []
-    for problem in error.errors():
+    lines, problems = [], error.errors()
+    last_unknown = {one["loc"][:-1]: one["loc"] for one in problems if one["type"] == "extra_forbidden"}
+    for problem in problems:
         *section, last = problem["loc"] or ("",)
         place = f" under '{'.'.join(map(str, section))}'" if section else ""
         if problem["type"] == "extra_forbidden":
             allowed = list(_at(model, section).model_fields)
-            lines.append(
-                f"{where}: unknown option '{last}'{place}.{did_you_mean(str(last), allowed)}"
-                f" Allowed: {', '.join(allowed)}."
-            )
+            how = _elsewhere(model, section, str(last)) or did_you_mean(str(last), allowed)
+            at_last = problem["loc"] == last_unknown[problem["loc"][:-1]]  # what is allowed there is said once
+            known = f" Allowed: {', '.join(allowed)}." if at_last else ""
+            lines.append(f"{where}: unknown option '{last}'{place}.{how}{known}")
         elif problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]:
             continue  # it is short only of the values that are refused
         elif problem["type"] == "missing":

@@ -17,6 +17,31 @@ def test_an_unknown_option_names_the_nearest():
         parse_options(FitOptions, {"boosting": {"learning_rte": 0.1}}, "ssda.yaml")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"rounds": 30},
+            "Write 'boosting: {rounds: ...}' or 'continuation: {rounds: ...}' or 'domain: {rounds: ...}'.",
+        ),
+        ({"boosting.rounds": 30}, "unknown option 'boosting.rounds'. Write 'boosting: {rounds: ...}'."),
+        ({"sky.twinless.rank": 3}, "Write 'sky: {twinless: {rank: ...}}'."),
+        ({"sky": {"rank": 3}}, "unknown option 'rank' under 'sky'. Write 'twinless: {rank: ...}'."),
+        ({"nothing.rounds": 30}, "unknown option 'nothing.rounds'. Allowed: "),
+    ],
+)
+def test_an_option_of_a_group_that_stands_elsewhere_is_told_where_it_goes(given, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        parse_options(FitOptions, given, "config")
+
+
+def test_what_is_allowed_is_said_once_for_many_unknown_options():
+    with pytest.raises(ConfigError) as caught:
+        load_options(FitOptions, "tune")
+    lines = str(caught.value).splitlines()
+    assert len(lines) > 5 and sum("Allowed: " in line for line in lines) == 1 and "Allowed: regime" in lines[-1]
+
+
 def test_a_wrong_value_is_shown():
     with pytest.raises(ConfigError, match=r"x\.yaml: option 'leaves' under 'boosting'.*\(got 'many'\)"):
         parse_options(FitOptions, {"boosting": {"leaves": "many"}}, "x.yaml")

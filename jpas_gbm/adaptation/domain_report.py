@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypedDict
@@ -11,7 +10,6 @@ import numpy as np
 from scipy.special import expit
 
 from ..boosting.decision import decide
-from ..boosting.matrix import UnseenMissingWarning
 from ..config import override
 from ..errors import JpasGbmError
 from ..scores.bootstrap import mean_interval
@@ -427,10 +425,7 @@ def _quick_auc(stages: Stages, mocks: Rows, sky: Rows, seed: int) -> float:
     options = stages.options.domain
     rounds, leaves = min(options.rounds, _GROUP_ROUNDS), min(options.leaves, _GROUP_LEAVES)
     small = override(options, folds=2, rounds=rounds, leaves=leaves)
-    with warnings.catch_warnings():
-        # What a small sample does not miss says nothing about the rows that train.
-        warnings.simplefilter("ignore", UnseenMissingWarning)
-        return fit_domain(mocks, sky, small, stages.options.boosting.backend, seed, stages.run.threads).auc
+    return fit_domain(mocks, sky, small, stages.options.boosting.backend, seed, stages.run.threads).auc
 
 
 def _varies(X: np.ndarray) -> bool:

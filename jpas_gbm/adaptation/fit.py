@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..boosting.decision import choose_rule
+from ..boosting.matrix import quiet_fills
 from ..config import configs_folder, options_of, override, parse_options
 from ..errors import ConfigError, FitError
 from ..model import Model
@@ -114,6 +115,7 @@ def fit(
     return model
 
 
+@quiet_fills()
 def fit_rows(dataset: Dataset, options: FitOptions, run: Run) -> Model:
     """Fit as :func:`fit` does, within a run.
 
@@ -130,11 +132,9 @@ def fit_rows(dataset: Dataset, options: FitOptions, run: Run) -> Model:
     -------
     Model
     """
-    rows = prepare_rows(dataset, options, run)
-    trained = train(rows)
+    trained = train(prepare_rows(dataset, options, run))
     scores = score(trained)
-    choice = choose(scores)
-    return finish(trained, choice, scores)
+    return finish(trained, choose(scores), scores)
 
 
 def fit_options(

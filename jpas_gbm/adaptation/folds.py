@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator
 from ..boosting.few_bands import SHARES, learn_few_bands
-from ..boosting.matrix import UnseenMissingWarning, stratified_folds
+from ..boosting.matrix import stratified_folds
 from ..errors import FitError
 from ..model import Model
 from ..options import FitOptions
@@ -491,7 +490,6 @@ def with_few_bands(model: Model, regime: Regime, folds: Folds, members_of: Membe
             p[own] = one.probabilities(rows.take(own), run.threads)
         return p
 
-    with run.stage("few bands", rows=len(every)), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnseenMissingWarning)
+    with run.stage("few bands", rows=len(every)):
         few = learn_few_bands(probabilities, every.flux, every.label, run.choice_seed)
     return replace(model, few_bands=few)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,19 @@ _FEW_COLUMNS = 8
 
 class UnseenMissingWarning(UserWarning):
     """More than 1 % of rows miss features that no training row missed; medians of training stand in."""
+
+
+@contextmanager
+def quiet_fills() -> Iterator[None]:
+    """Say nothing of features that were filled: trees that a fit tries are not those that will meet the sky.
+
+    Yields
+    ------
+    None
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnseenMissingWarning)
+        yield
 
 
 def _blocks(n: int) -> list[slice]:

@@ -134,15 +134,18 @@ def prepare(
     return [f"data set: {out}"]
 
 
-def _audited(data: str, progress: Any) -> Any:
+def _audited(progress: Any, **given: Any) -> Any:
     from .. import audit
 
-    return audit(data)
+    return audit(**given)
 
 
 @verb("json", example="audit data", call=_audited)
 def audit(
-    result: Any, data: Annotated[str, Argument(metavar="DATA", help="A data set made by 'prepare'.")], **more: object
+    result: Any,
+    data: Annotated[str, Argument(metavar="DATA", help="A data set made by 'prepare'.")],
+    radius: Annotated[float, Option(help="Within which two positions are one source, arcsec.")] = 1.0,
+    **more: object,
 ) -> Sequence[str]:
     """Look for leaks in a data set by ids, positions and values; exit with 1 if there is one."""
     return []

@@ -191,8 +191,8 @@ def _rows_of(catalogue: str | None, data: str | None, **given: Any) -> Any:
     """Explain rows of a catalogue or of a data set."""
     if data is not None and catalogue is not None:
         raise ConfigError("--data does not go with --catalogue. Leave one of them out.")
-    if data is not None and (wrong := next(filter(given.get, ("legacy", "survey", "column")), None)):
-        raise ConfigError(f"--{wrong} only goes with --catalogue. Leave one of them out.")
+    for option in (one for one in ("legacy", "survey", "column") if catalogue is None and given[one]):
+        raise ConfigError(f"--{option} only goes with --catalogue. Leave one of them out.")
     return _with_columns("explain")(data=data if catalogue is None else catalogue, **given)
 
 
@@ -210,14 +210,13 @@ def explain(
     objects: Annotated[
         list[str] | None, Option("--object", help="Explain this row alone: TILE_ID/NUMBER, TARGETID or RA,DEC.")
     ] = None,
-    pair: Annotated[
-        str | None, Option(help="Two classes, A,B: what speaks for A against B; of --object also runner-up, all.")
-    ] = None,
+    pair: Annotated[str | None, Option(help="Compare A,B, two classes; of --object also runner-up, all.")] = None,
     rows: Annotated[int | None, Option(min=0, help="Most rows of a class; 0: all. Default: 300, quasars 3000.")] = None,
-    cut: Cut = 22.5,
-    rule: Annotated[str, Option(help="How features are shared among bands: shares, dominant.")] = "shares",
+    cut: Annotated[float | None, Option(help="Faintest magnitude that counts; inf: all. Default: 22.5.")] = None,
+    rule: Annotated[str | None, Option(help="How bands share features: shares (default) or dominant.")] = None,
     blocks: Annotated[int | None, Option(min=1, help="Blocks along the spectrum.")] = None,
     refits: Annotated[int, Option(min=0, help="Fit so many siblings to judge stability.")] = 0,
+    config: Config = None,
     **more: object,
 ) -> Sequence[str]:
     """Say which bands decide, exactly: contributions by band, block, rest wavelength and object."""

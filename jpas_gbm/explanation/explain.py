@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from ..boosting.backend import UnpackableError
-from ..boosting.matrix import UnseenMissingWarning
+from ..boosting.matrix import quiet_fills
 from ..config import options_of, override
 from ..errors import ConfigError, ExplanationError, FitError
 from ..inputs import find_rows, open_catalogue, open_model
@@ -74,7 +73,7 @@ def explain(
     data: Dataset | Catalogue | Source | None = None,
     *,
     split: str = "test",
-    objects: Sequence[str] | None = None,
+    objects: str | Sequence[str] | None = None,
     pair: str | Sequence[str] | None = None,
     rows: int | None = None,
     cut: float | None = None,
@@ -121,7 +120,8 @@ def explain(
     options = override(options_of(ExplainOptions, {} if config is None else config, ""), **changes)
     pair = options.pair if pair is None else pair
     tables = [] if legacy is None else as_list(legacy)
-    asked = _Asked(split, pair, objects, refits, tables, survey, columns, options, Run.start(seed, threads, progress))
+    objects, run = [objects] if isinstance(objects, str) else objects, Run.start(seed, threads, progress)
+    asked = _Asked(split, pair, objects, refits, tables, survey, columns, options, run)
     asked.check(_is_dataset(data))
     if out is not None:
         claim_folder(out, "explanation", overwrite, [x for x in (model, data, *tables) if isinstance(x, str | Path)])
@@ -164,25 +164,24 @@ def _is_dataset(data: Dataset | Catalogue | Source | None) -> TypeGuard[Dataset 
     return data is None or isinstance(data, Dataset) or (isinstance(data, str | Path) and Path(data).is_dir())
 
 
+@quiet_fills()
 def _explained(model: Model, data: Dataset | Catalogue | Source | None, asked: _Asked) -> Explanation:
     """Open the rows that were given and explain them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnseenMissingWarning)  # of every batch: a note says it once
-        run = asked.run
-        pair = Pair.of(model.scheme, None if asked.objects and asked.pair in (RUNNER_UP, EVERY) else asked.pair)
-        if _is_dataset(data):
-            # The built-in survey that a model was fitted on is the one of the model's own seed.
-            seed = (model.card.get("provenance") or {}).get("seed")
-            dataset = open_dataset(data, run.seed if seed is None else int(seed), run.progress)
-            if asked.objects:
-                return _of_objects(model, dataset.target, asked)
-            return _of_dataset(model, dataset, pair, asked)
-        survey = asked.survey if isinstance(data, Catalogue) else own_survey(data, asked.survey, asked.columns)
-        catalogue = open_catalogue(model, data, asked.legacy, survey, run.threads)
+    run = asked.run
+    pair = Pair.of(model.scheme, None if asked.objects and asked.pair in (RUNNER_UP, EVERY) else asked.pair)
+    if _is_dataset(data):
+        # The built-in survey that a model was fitted on is the one of the model's own seed.
+        seed = (model.card.get("provenance") or {}).get("seed")
+        dataset = open_dataset(data, run.seed if seed is None else int(seed), run.progress)
         if asked.objects:
-            return _of_objects(model, catalogue, asked)
-        name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
-        return _of_catalogue(model, catalogue, name, pair, asked)
+            return _of_objects(model, dataset.target, asked)
+        return _of_dataset(model, dataset, pair, asked)
+    survey = asked.survey if isinstance(data, Catalogue) else own_survey(data, asked.survey, asked.columns)
+    catalogue = open_catalogue(model, data, asked.legacy, survey, run.threads)
+    if asked.objects:
+        return _of_objects(model, catalogue, asked)
+    name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
+    return _of_catalogue(model, catalogue, name, pair, asked)
 
 
 def refits_of(model: Model, dataset: Dataset, threads: int = 1) -> Callable[[int], Model]:

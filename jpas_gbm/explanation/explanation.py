@@ -35,7 +35,7 @@ from ..sealed import read_arrays
 from ..store import dump_json, magnitude_name, read_json, read_record, sha256, write_json
 from ..text import aligned, cell, count, cut_words, feature_words, html_table
 from .content import Content
-from .objects import ObjectFacts
+from .objects import Against, ObjectFacts
 from .ridge import FEWEST_IN_BIN, FEWEST_PEAKS
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class Explanation:
         return f"<Explanation: {self._title()}; {' against '.join(self.pair)}>"
 
     def _repr_html_(self) -> str:
+        if self.content.objects:  # a mean over rows that were picked says nothing, nor does its interval
+            rows = [row for one in self.content.objects for row in _object_rows(one, self.pair)]
+            return html_table(("object", "classes", "log-odds", "top bands, imaging"), rows, self._title())
         header, rows = self._block_rows()
         return html_table(header, rows, f"{self._title()}; attribution of {' against '.join(self.pair)}")
 
@@ -318,19 +321,36 @@ class Explanation:
         ]
 
 
+def _key_words(facts: ObjectFacts) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.key.items())
+
+
+def _spoken(one: Against) -> tuple[str, str]:
+    """Return what bands, and what imaging, say of an object, the strongest first."""
+    own = sorted(one.own.items(), key=lambda pair: -abs(pair[1]))
+    return (
+        ", ".join(f"{band.band} {band.contribution:+.3f}" for band in one.top_bands),
+        ", ".join(f"{feature_words(name)} {value:+.3f}" for name, value in own if value),
+    )
+
+
+def _object_rows(facts: ObjectFacts, pair: tuple[str, str]) -> list[list[str]]:
+    """Return what decided one object as rows of a table, one for each pair of classes."""
+    key, every = _key_words(facts), (facts, *facts.also)
+    said = [(one.pair or pair, one.log_odds.calibrated, filter(None, _spoken(one))) for one in every]
+    return [[key, " against ".join(classes), f"{odds:+.3f}", ", ".join(words)] for classes, odds, words in said]
+
+
 def _object_lines(facts: ObjectFacts, pair: tuple[str, str]) -> list[str]:
     """Return what decided one object as lines for the terminal."""
-    key = ", ".join(f"{name} {value}" for name, value in facts.key.items())
     known = [facts.label or "no label", "z unknown" if facts.z is None else f"z {facts.z:.4f}"]
     known += [] if facts.mag is None else [f"r {facts.mag:.2f}"]
     chances = ", ".join(f"{name} {p:.3f}" for name, p in facts.probabilities.items())
     seen = ", ".join(f"{line.label} at {line.observed:.0f} Å" for line in facts.lines)
-    lines = [f"{key} (object {facts.object_id}): {', '.join(known)}; {chances}"]
+    lines = [f"{_key_words(facts)} (object {facts.object_id}): {', '.join(known)}; {chances}"]
     for one in (facts, *facts.also):
         odds, (first, second) = one.log_odds, one.pair or pair
-        bands = ", ".join(f"{band.band} {band.contribution:+.3f}" for band in one.top_bands)
-        own = sorted(one.own.items(), key=lambda pair: -abs(pair[1]))
-        imaging = ", ".join(f"{feature_words(name)} {value:+.3f}" for name, value in own if value)
+        bands, imaging = _spoken(one)
         lines += [
             f"  ln p({first})/p({second}) = {odds.calibrated:+.3f}: bias {odds.bias:+.3f}, bands and imaging "
             f"{odds.uncalibrated - odds.bias:+.3f}, calibration {odds.calibration:+.3f}",

@@ -66,6 +66,9 @@ class TileCalibration:
     without: int = 0
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return "\n".join([*self.lines(), f"zero points: {self.out}"])
+
     def to_dict(self) -> dict[str, object]:
         """Return the summary in a form that JSON can hold.
 

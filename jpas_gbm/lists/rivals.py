@@ -32,7 +32,6 @@ from ..text import count
 from .footprint import sky_places
 from .predicted import Tables, as_frame, column_numbers, each, paths_of
 
-Z95 = 1.959964
 _BINS = 5
 _MOST_KINDS = 8
 
@@ -58,13 +57,13 @@ class Duel:
     difference : float
         Share of rows that we class rightly, less theirs.
     interval : (float, float)
-        95 %, for paired rows.
+        95 %, for paired rows (Newcombe's).
     chance : float
         Of so unequal a count of lone winners, were both equally good (two-sided).
 
     References
     ----------
-    McNemar 1947, Psychometrika 12, 153.
+    McNemar 1947, Psychometrika 12, 153; Newcombe 1998, Statistics in Medicine 17, 2635.
     """
 
     rows: str
@@ -161,6 +160,9 @@ class ListComparison:
     kinds: tuple[Kind, ...]
     notes: tuple[str, ...]
     provenance: Made
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the JSON holds.
@@ -434,21 +436,28 @@ def duel(rows: str, ours: np.ndarray, theirs: np.ndarray) -> Duel:
     """
     from scipy.stats import binomtest
 
-    n, alone, alone_they = len(ours), int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    lone = alone + alone_they
+    both, alone = int((ours & theirs).sum()), int((ours & ~theirs).sum())
+    alone_they, neither = int((theirs & ~ours).sum()), int((~ours & ~theirs).sum())
+    difference, chance = float(ours.mean() - theirs.mean()), 1.0
+    if lone := alone + alone_they:
+        chance = float(binomtest(alone, lone).pvalue)
+    interval = _paired(both, alone, alone_they, neither)
+    return Duel(rows, len(ours), both, alone, alone_they, neither, difference, interval, chance)
+
+
+def _paired(both: int, alone: int, alone_they: int, neither: int) -> tuple[float, float]:
+    """Return the 95 % interval of a difference of paired shares, never beyond -1 to 1 (Newcombe 1998, method 10)."""
+    from astropy.stats import binom_conf_interval
+
+    right = np.array([both + alone, both + alone_they])
+    n, crossed = both + alone + alone_they + neither, float(both * neither - alone * alone_they)
+    low, high = np.abs(binom_conf_interval(right, n, confidence_level=0.95, interval="wilson") - right / n)
+    spread = np.sqrt(np.prod(right.astype(float) * (n - right)))
+    alike = (max(crossed - n / 2, 0) if crossed > 0 else crossed) / spread if spread else 0.0
+    less = np.sqrt(max(low[0] ** 2 - 2 * alike * low[0] * high[1] + high[1] ** 2, 0))
+    more = np.sqrt(max(high[0] ** 2 - 2 * alike * high[0] * low[1] + low[1] ** 2, 0))
     difference = (alone - alone_they) / n
-    half = Z95 * np.sqrt(max(lone - (alone - alone_they) ** 2 / n, 0)) / n
-    return Duel(
-        rows,
-        n,
-        int((ours & theirs).sum()),
-        alone,
-        alone_they,
-        int((~ours & ~theirs).sum()),
-        difference,
-        (float(difference - half), float(difference + half)),
-        float(binomtest(alone, lone).pvalue) if lone else 1.0,
-    )
+    return float(difference - less), float(difference + more)
 
 
 def _slices(mag: np.ndarray | None, equal: np.ndarray) -> tuple[Slice, ...]:

@@ -332,7 +332,7 @@ def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, class
     low, high = np.quantile(total, [0.025, 0.975], axis=0)
     for c, name in enumerate(classes):
         if high[c] > _WIDE * max(low[c], 1e-9) and high[c] > 1e-3:
-            reasons.append(f"the share of {name} lies between {low[c]:.2g} and {high[c]:.2g}.")
+            reasons.append(f"the share of {name} lies between {low[c]:.3f} and {high[c]:.3f}.")
     own, field = mix.bias.apply(labelled.p), mix.bias.apply(p)
     cells_of = {"probabilities": (_score_cells(own), _score_cells(field)), "magnitudes": _mag_cells(labelled.mag, mag)}
     tests = {name: _spread_test(mix, labelled, mag, *both) for name, both in cells_of.items()}

@@ -30,7 +30,7 @@ from ..output.writers import (
 )
 from ..sealed import read_companion, seal_companion
 from ..store import Made, Provenance, as_record, read_json, to_plain
-from ..text import count, html_table
+from ..text import cell, count, html_table
 from .footprint import Footprint
 from .known import COLUMNS as KNOWN_COLUMNS
 from .records import ClassMix, Curves, FootprintSize, KnownCount, Part, SelectionWeights
@@ -137,7 +137,7 @@ class TargetList:
             f"<TargetList: {self.rule}",
             f" {count(self.size, 'candidate')}, {self.expected:.1f} expected to be true",
             *(f" {line}" for line in more[:6]),
-            *([f" {len(self.notes)} notes"] if self.notes else []),
+            *([f" {count(len(self.notes), 'note')}"] if self.notes else []),
         ]
         return "\n".join(lines) + ">"
 
@@ -146,8 +146,8 @@ class TargetList:
             [
                 part.magnitudes,
                 f"{part.size:,}",
-                f"{part.expected_true:.1f}",
-                *("" if value is None else f"{value:.3f}" for value in (part.purity, part.completeness)),
+                cell(part.expected_true, part.interval, 1),
+                *(cell(getattr(part, name), getattr(part, f"{name}_interval")) for name in ("purity", "completeness")),
             ]
             for part in self.parts[:_SHOWN]
         ]

@@ -142,6 +142,9 @@ class LeakAudit:
 
     checks: tuple[LeakCheck, ...] = ()
 
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
     @property
     def leaks(self) -> tuple[LeakCheck, ...]:
         """The checks that found something that the options do not allow."""

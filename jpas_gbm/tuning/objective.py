@@ -14,6 +14,7 @@ from ..adaptation.fit import score, train
 from ..adaptation.folds import Folds, label_folds
 from ..adaptation.rows import counted_rows, get_regime, regimes
 from ..adaptation.stages import Stages
+from ..boosting.matrix import quiet_fills
 from ..config import override
 from ..errors import ConfigError, did_you_mean
 from ..options import FitOptions, Growth, Metric, ObjectiveOptions, Rung
@@ -306,6 +307,7 @@ class Objective:
         """Number of folds."""
         return self.options.folds if self.options.judge == "folds" else 1
 
+    @quiet_fills()
     def score_fold(self, options: FitOptions, rung: Rung, fold: int) -> FoldScore:
         """Train the candidates of some options, and score the one that a fit would choose of them.
 

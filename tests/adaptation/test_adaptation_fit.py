@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 import yaml
 
 from jpas_gbm.adaptation.choosing import Choice, Entrant, Scored, Scores, choose
-from jpas_gbm.adaptation.fit import finish, fit, fit_options, fitted_with, prepare_rows, refit, score, train
+from jpas_gbm.adaptation.fit import finish, fit, fit_options, fit_rows, fitted_with, prepare_rows, refit, score, train
 from jpas_gbm.adaptation.folds import Folds
 from jpas_gbm.adaptation.rows import Rows, counted_rows, get_regime
 from jpas_gbm.adaptation.shipped_ways import Continue, Pool, Target
+from jpas_gbm.boosting.matrix import UnseenMissingWarning
 from jpas_gbm.boosting.training import BinnedMatrix
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
@@ -51,6 +53,20 @@ def test_every_regime_fits(tiny, quick_options, calibrated, regime):
     sure = replace(fitted, overlap=replace(fitted.overlap, strength=0.0)).probabilities(tiny.target_rows("test"))
     cost = (sure * np.log(np.maximum(sure, 1e-300) / np.maximum(p, 1e-300))).sum(axis=1).mean()
     assert 0 <= cost <= -0.003 * (sure * np.log(np.maximum(sure, 1e-300))).sum(axis=1).mean()
+
+
+def test_trees_that_a_fit_tries_do_not_warn_of_what_they_fill(monkeypatch):
+    """Each of many trainings told of its own rows, with a line of the package's own code."""
+
+    def prepare(*given):
+        warnings.warn("20 of 1,840 rows miss 1 feature", UnseenMissingWarning, stacklevel=1)
+        raise FitError("enough")
+
+    monkeypatch.setattr("jpas_gbm.adaptation.fit.prepare_rows", prepare)
+    with warnings.catch_warnings(record=True) as told, pytest.raises(FitError, match="enough"):
+        warnings.simplefilter("always")
+        fit_rows(None, FitOptions(), Run())
+    assert not told
 
 
 def test_better_than_chance(tiny, ssda):

@@ -51,6 +51,13 @@ def test_json_says_the_same(run, tmp_path):
     assert told["pair"] == ["STAR", "GALAXY"] and told == Explanation.load(tmp_path / "out").to_dict()
 
 
+def test_options_of_an_explanation_come_from_a_file(run, tmp_path):
+    (tmp_path / "mine.yaml").write_text("pair: [STAR, GALAXY]\nper_class: 5\nquasars: 5\ncut: 21\nrule: dominant\n")
+    run("--out", str(tmp_path / "out"), "--config", str(tmp_path / "mine.yaml"), "--rule", "shares", "--threads", "1")
+    found = Explanation.load(tmp_path / "out").content
+    assert (found.pair, found.cut) == (("STAR", "GALAXY"), 21.0) and set(found.sample.drawn.values()) == {5}
+
+
 def test_objects_by_name(run, tmp_path, dataset):
     key = dataset.target.key
     words = ["--object", f"{key['TILE_ID'][30]}/{key['NUMBER'][30]}", "--object", str(dataset.target.object_id[200])]

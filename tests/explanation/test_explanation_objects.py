@@ -73,6 +73,16 @@ def test_one_object_is_found_with_its_bands_lines_and_odds(fitted, rows):
     assert f"object {name}" in lines[1] and "top bands" in "\n".join(lines)
 
 
+def test_one_object_is_one_word_and_its_table_says_no_means(fitted, rows):
+    """A name was taken letter by letter, and the table had means over one row with intervals of no width."""
+    name = f"{rows.key['TILE_ID'][7]}/{rows.key['NUMBER'][7]}"
+    found = explain(fitted, rows, objects=name, pair="all")
+    assert len(found.content.objects) == 1
+    table = found._repr_html_()
+    assert table.count("<tr>") == 4 and " against " in table and "mean |sum|" not in table and "[" not in table
+    assert f"{found.content.objects[0].top_bands[0].band} " in table
+
+
 def test_an_object_without_label_and_redshift(fitted, dataset):
     explanation = explain(fitted, dataset, objects=[str(dataset.target.object_id[4])])
     (one,) = explanation.content.objects

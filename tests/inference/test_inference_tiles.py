@@ -74,6 +74,7 @@ def test_zero_points_of_unseen_tiles_are_found(survey, model, written):
     common = without_grey(model.shift.common[None])
     assert np.std(mine - theirs) < 0.5 * np.std(common - theirs)
     assert (found.error < 0.03).all() and found.sources.min() > 20
+    assert repr(written[0]).splitlines() == [*written[0].lines(), f"zero points: {written[1]}"]
 
 
 def test_the_same_bits_for_any_cut_into_chunks(model, catalogue, written, tmp_path):

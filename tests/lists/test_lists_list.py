@@ -17,6 +17,7 @@ from jpas_gbm.lists.predicted import refuse_other_model
 from jpas_gbm.lists.rule import ListOptions
 from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.store import dump_json
+from jpas_gbm.text import cell
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +288,9 @@ def test_a_list_shows_itself_in_a_few_lines(make):
     for found in (make(number=5), make(number=3, bin_edges=tuple(np.linspace(18.5, 22.5, 12)))):
         assert 1 <= len(repr(found).splitlines()) <= 10 and found.rule in repr(found)
         assert found._repr_html_().startswith("<table>") and found._repr_html_().count("<tr>") <= 11
+        part = found.parts[0]
+        assert cell(part.purity, part.purity_interval) in found._repr_html_() and part.purity_interval
+    assert " 1 note>" in repr(replace(found, notes=("one",)))
 
 
 def test_no_yield_rests_on_a_mix_that_the_field_contradicts(make, world, samples):

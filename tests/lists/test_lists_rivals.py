@@ -62,7 +62,11 @@ def test_agreement_and_who_is_right(world, tmp_path):
     assert kind.n == rows.sum() == max(one.n for one in found.kinds)
     assert kind.magnitude == pytest.approx(np.median(mine["MAG"][rows])) and kind.probability == pytest.approx(0.7)
     assert kind.ours_right == (truth[rows] == CLASSES.index(kind.ours)).sum()
-    assert "McNemar" in "\n".join(found.lines()) and "trained on count for us" in found.notes[-1]
+    assert (
+        repr(found) == "\n".join(found.lines())
+        and "McNemar" in repr(found)
+        and "trained on count for us" in found.notes[-1]
+    )
     assert as_record(found.to_dict(), ListComparison, "here").agree == found.agree
 
 
@@ -73,6 +77,18 @@ def test_the_interval_of_paired_rows_covers_at_its_rate():
         low, high = duel("all", ours, theirs).interval
         inside += low <= 0.05 <= high
     assert 0.92 < inside / 400 < 0.98
+    # Newcombe (1998), table II: 36, 12, 2 and 0 of 50.
+    ours, theirs = np.repeat([True, True, False], [36, 12, 2]), np.repeat([True, False, True], [36, 12, 2])
+    assert duel("all", ours, theirs).interval == pytest.approx((0.0569, 0.3404), abs=1e-4)
+
+
+@pytest.mark.parametrize(("n", "lost"), [(126, 1), (5, 0), (1, 0)])
+def test_the_interval_of_paired_rows_is_of_differences_that_can_be(n, lost):
+    """125 of 126 rows that we alone class rightly had +0.9921 [+0.9766, +1.0076], and 5 of 5 no width."""
+    low, high = duel("all", np.arange(n) >= lost, np.zeros(n, dtype=bool)).interval
+    assert -1 <= low < (n - lost) / n <= high <= 1
+    low, high = duel("all", np.ones(n, dtype=bool), np.ones(n, dtype=bool)).interval
+    assert -1 <= low < 0 < high <= 1
 
 
 def test_catalogues_of_others_in_their_own_columns(world):

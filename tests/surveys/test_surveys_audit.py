@@ -63,6 +63,7 @@ def test_twins_that_the_options_ask_for_are_told_and_allowed() -> None:
     both = audit_leaks(SOURCE, SOURCE_SPLIT, TARGET.replace(object_id=np.array([1, 1, 3, 4])), TARGET_SPLIT)
     assert both.lines()[0] == "Leak audit: LEAKING (3 checks)"
     assert "as the options allow" not in "".join(both.lines())
+    assert repr(both) == "\n".join(both.lines())
 
 
 def test_an_audit_survives_json() -> None:

@@ -52,6 +52,8 @@ def test_a_position_in_two_splits_is_a_leak(data, tmp_path):
     leaking.save(tmp_path / "d")
     done = CliRunner().invoke(app, ["audit", str(tmp_path / "d")])
     assert done.exit_code == 1 and "LEAKING" in done.output and "within 1 arcsec of one in another split" in done.output
+    done = CliRunner().invoke(app, ["audit", str(tmp_path / "d"), "--radius", "0.1"])
+    assert done.exit_code == 0 and "Leak audit: clean" in done.output
 
 
 def test_neighbours_that_prepare_took_for_two_sources_are_told_and_no_leak(data):
