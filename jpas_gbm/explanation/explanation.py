@@ -75,8 +75,8 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         if self.content.objects:  # a mean over rows that were picked says nothing, nor does its interval
-            rows = [row for one in self.content.objects for row in _object_rows(one, self.pair)]
-            return html_table(("object", "classes", "log-odds", "top bands, imaging"), rows, self._title())
+            told = [row for one in self.content.objects for row in _object_rows(one, self.pair)]
+            return html_table(("object", "classes", "log-odds", "top bands, imaging"), told, self._title())
         header, rows = self._block_rows()
         return html_table(header, rows, f"{self._title()}; attribution of {' against '.join(self.pair)}")
 
