@@ -15,7 +15,7 @@ from ...errors import CatalogueError, did_you_mean
 from ...store import native
 from ..batches import Block, NumberPacking, is_packing, stack_rows
 from ..packing import FREE_BYTES, MOST_TIMES, inert, is_packed
-from ..spelling import repeated_names
+from ..spelling import WAVELENGTHS, repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, MOST_COLUMNS, Column, Extension, Kind, RawTable, Want, cards_of
 
 if TYPE_CHECKING:
@@ -419,14 +419,15 @@ def _packed(column: Column, dataset: Any) -> _Values:
 
 
 def _axes(datasets: Mapping[str, Any]) -> dict[str, str]:
-    """Return the words of datasets that go along the rows of others, such as the names of bands."""
+    """Return the words and wavelengths in datasets that go along the rows of others, such as the names of bands."""
     import h5py
 
     shapes = [(one.shape[0], one.shape[1:]) for one in datasets.values()]
     shapes += [(one.shape[0], one.dtype[name].shape) for one in datasets.values() for name in one.dtype.names or ()]
     widths = {shape[0] for _, shape in shapes if shape} - {rows for rows, shape in shapes if shape}
     words = {name: one for name, one in datasets.items() if one.shape[0] in widths and one.ndim == 1
-             and h5py.check_string_dtype(one.dtype) and not one.external and not one.is_virtual
+             and not one.external and not one.is_virtual
+             and (h5py.check_string_dtype(one.dtype) or (one.dtype.kind in "fiu" and WAVELENGTHS.search(name)))
              and int(np.prod(one.chunks or one.shape, dtype=object)) * one.dtype.itemsize < 1 << 20}  # fmt: skip
     for one in words.values():  # before the library reads them
         _check_lengths(Path(one.file.filename), one)
@@ -465,8 +466,7 @@ def _names(dataset: Any) -> list[str]:
 def _fixed_frame(key: str, group: Any) -> _Layout:
     """A DataFrame in pandas' fixed format: a block of values for each type, and the names of its columns."""
     values: list[_Values] = []
-    index = group["axis1"]
-    called = _word(index.attrs.get("name"))
+    index, called = group["axis1"], _word(group["axis1"].attrs.get("name"))
     if called not in ("", "N.") and (column := _column(called, index.dtype, ())):
         values.append(_Values(column, index.name))
     for i in range(min(int(group.attrs["nblocks"]), MOST_COLUMNS)):
