@@ -787,6 +787,15 @@ def test_other_apertures_are_named_with_what_would_be_read(tmp_path, flux, error
         read_catalogue(path)
 
 
+@pytest.mark.parametrize(("flux", "error"), [("mag", "mag_err"), ("FLUX", "FLUX_ERR")])
+def test_fluxes_of_a_plain_name_are_named_before_their_errors(flux, error):
+    columns = {name: of for name, of in idr_columns().items() if of.ndim == 1}
+    columns |= {f"{stem}_{band}": columns["MAG_AUTO"] for stem in (error, flux) for band in JPAS57.names}
+    said = f"the table has {flux}, {error}, and .*flux \\({flux}, say\\)".upper()
+    with pytest.raises(CatalogueError, match=rf"(?i){said}"):
+        read_catalogue(pd.DataFrame(columns))
+
+
 def test_the_properties_of_mocks_point_to_their_array(tmp_path):
     write_mocks(tmp_path)
     with pytest.raises(
