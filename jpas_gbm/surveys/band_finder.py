@@ -66,8 +66,6 @@ class BandColumns:
             )
         if self.positions == tuple(range(values.shape[1])):
             return values
-        if isinstance(values, np.ma.MaskedArray):
-            return values[:, list(self.positions)]
         return np.take(values, self.positions, axis=1)
 
 
@@ -273,7 +271,7 @@ class _Finder:
         if width != len(self.system):
             raise CatalogueError(
                 f"{place}[{column}] has {width} values per row, band system '{self.system.name}' has "
-                f"{len(self.system)}.{self._looks_like(width)}"
+                f"{len(self.system)}.{self._looks_like(column, width)}"
             )
         if otherwise := self.listed_otherwise(width):
             raise CatalogueError(
@@ -305,7 +303,12 @@ class _Finder:
         wrong = next((by for by, of in orders.items() if any(map(self.system.is_turned, of))), "")
         return f"{wrong} lists them in another order than '{self.system.name}'" if wrong else ""
 
-    def _looks_like(self, width: int) -> str:
+    def _looks_like(self, column: str, width: int) -> str:
+        if bands := next((n for n in (len(self.system), len(self.system.narrow)) if width > n and not width % n), 0):
+            return (
+                f" It seems to hold {width // bands} values, of apertures say, for each of {bands} bands. Write a table "
+                f"with one of them, as table['{column}'][:, :, 0] of (rows, bands, apertures), and with its errors."
+            )
         for other in all_schemas():
             if other.bands and other.name != self.schema.name and len(band_system(other.bands.system)) == width:
                 return f" It looks like '{other.bands.system}' ({width}): use --survey {other.name}."
