@@ -245,8 +245,8 @@ def _check_usable(
     if len(present) < 2:
         only = present[0] if present else "of no known class"
         raise DatasetError(
-            f"the labelled {name} rows are all {only}: two classes or more are needed. See by 'jpas-gbm inspect FILE' which classes its file has, and what "
-            "was rejected and why."
+            f"the labelled {name} rows are all {only}: two classes or more are needed. See by 'jpas-gbm inspect FILE' "
+            "which classes its file has, and what was rejected and why."
         )
     for code, part in enumerate(SPLITS):
         if shares[code] > 0 and not (split == code).any():

@@ -306,8 +306,8 @@ class _Finder:
     def _looks_like(self, column: str, width: int) -> str:
         if bands := next((n for n in (len(self.system), len(self.system.narrow)) if width > n and not width % n), 0):
             return (
-                f" It seems to hold {width // bands} values, of apertures say, for each of {bands} bands. Write a table "
-                f"with one of them, as table['{column}'][:, :, 0] of (rows, bands, apertures), and with its errors."
+                f" It seems to hold {width // bands} values, of apertures say, for each of {bands} bands. Write a "
+                f"table with one of them, as table['{column}'][:, :, 0] of (rows, bands, apertures), and its errors."
             )
         for other in all_schemas():
             if other.bands and other.name != self.schema.name and len(band_system(other.bands.system)) == width:
