@@ -128,9 +128,13 @@ def curate_target(
         state = add_imaging(state, imaging, options.match_radius)
     if labels is not None:
         if len(labels) == 0:
+            files = state.counts.label_files
+            against = (
+                f"{files.contradictory:,} objects are left out since tables disagree on their class. " if files else ""
+            )
             raise DatasetError(
-                "the label table has no row whose label is trusted. See the rejected rows by 'jpas-gbm inspect', and "
-                "the rules in its survey file."
+                f"the label table has no row whose label is trusted. {against}See the rejected rows by 'jpas-gbm "
+                "inspect', and the rules in its survey file."
             )
         state = add_labels(state, labels, identity, options.match_radius)
     return compare_imaging(state)
@@ -241,8 +245,8 @@ def _check_usable(
     if len(present) < 2:
         only = present[0] if present else "of no known class"
         raise DatasetError(
-            f"the labelled {name} rows are all {only}: two classes or more are needed. Check the spectral types "
-            "in its file against those in its survey file."
+            f"the labelled {name} rows are all {only}: two classes or more are needed. See by 'jpas-gbm inspect FILE' "
+            "which classes its file has, and what was rejected and why."
         )
     for code, part in enumerate(SPLITS):
         if shares[code] > 0 and not (split == code).any():

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
-from .bands import BandSystem, band_system, band_system_names
+from .bands import BandSystem, band_system, band_system_names, bands_in, listed_numbers
 from .batches import Block
 from .schema import FlagRule, Photometry, Stored, SurveySchema, all_schemas
-from .spelling import ColumnNames, says_nothing, unit_of
+from .spelling import WAVELENGTHS, ColumnNames, says_nothing, unit_of
 from .tables import ARRAY, RawTable, Want, open_table
 
 
@@ -65,8 +66,6 @@ class BandColumns:
             )
         if self.positions == tuple(range(values.shape[1])):
             return values
-        if isinstance(values, np.ma.MaskedArray):
-            return values[:, list(self.positions)]
         return np.take(values, self.positions, axis=1)
 
 
@@ -272,7 +271,7 @@ class _Finder:
         if width != len(self.system):
             raise CatalogueError(
                 f"{place}[{column}] has {width} values per row, band system '{self.system.name}' has "
-                f"{len(self.system)}.{self._looks_like(width)}"
+                f"{len(self.system)}.{self._looks_like(column, width)}"
             )
         if otherwise := self.listed_otherwise(width):
             raise CatalogueError(
@@ -287,18 +286,29 @@ class _Finder:
         return tuple(known.get(name, known.get(name.upper(), name)) for name in names)
 
     def listed_otherwise(self, width: int) -> str:
-        """Return which further table of the file lists the bands, one a row, in another order; empty without one."""
+        """Return what else in the file gives the bands in another order, for people; empty where nothing does."""
+        orders = {by: list[Any]([self.meant(bands_in(of, self.spelt))]) for by, of in self.table.cards.items()}
+        for card, numbers in listed_numbers(self.table.cards).items():
+            orders.setdefault(card, []).extend([numbers] if WAVELENGTHS.search(card) else [])
         for name in self.table.others:
             with suppress(CatalogueError):
                 other = open_table(self.table.path, name)
-                texts = [one for one, of in other.columns.items() if of.kind == "text" and of.width is None]
-                for block in other.read(dict.fromkeys(texts, "text")) if other.rows == width and texts else ():
-                    for bands in (self.meant(map(str, np.ma.filled(block[one], ""))) for one in texts):
-                        if set(bands) == set(self.system.names) and bands != self.system.names:
-                            return f"{other.place} lists them in another order than '{self.system.name}'"
-        return ""
+                plain = [(one, of.kind) for one, of in other.columns.items() if of.width is None]
+                want: dict[str, Want] = {one: "text" for one, kind in plain if kind == "text"}
+                want |= {one: "float" for one, kind in plain if kind != "text" and WAVELENGTHS.search(one)}
+                block = next(iter(other.read(want)), {}) if other.rows == width and want else {}
+                named = [self.meant(map(str, np.ma.filled(of, ""))) for one, of in block.items() if want[one] == "text"]
+                waves = [np.ma.filled(of, np.nan) for one, of in block.items() if want[one] == "float"]
+                orders[other.place] = [bands for bands in named if set(bands) == set(self.system.names)] or waves
+        wrong = next((by for by, of in orders.items() if any(map(self.system.is_turned, of))), "")
+        return f"{wrong} lists them in another order than '{self.system.name}'" if wrong else ""
 
-    def _looks_like(self, width: int) -> str:
+    def _looks_like(self, column: str, width: int) -> str:
+        if bands := next((n for n in (len(self.system), len(self.system.narrow)) if width > n and not width % n), 0):
+            return (
+                f" It seems to hold {width // bands} values, of apertures say, for each of {bands} bands. Write a "
+                f"table with one of them, as table['{column}'][:, :, 0] of (rows, bands, apertures), and its errors."
+            )
         for other in all_schemas():
             if other.bands and other.name != self.schema.name and len(band_system(other.bands.system)) == width:
                 return f" It looks like '{other.bands.system}' ({width}): use --survey {other.name}."
@@ -447,18 +457,8 @@ def find_bands(table: RawTable, schema: SurveySchema, bands: str | None = None) 
     read = (*flux.columns, *(error.columns if error else ()), *((level,) if level else ()))
     units = {name: unit for name in read if (unit := unit_of(name, table.columns[name].unit, table.place)) is not None}
     _check_name(table, rule, level or flux.columns[0], units)
-    return BandLayout(
-        bands=finder.with_pivots(wanted),
-        rule=rule,
-        flux=flux,
-        error=error,
-        flags=finder.flags(wanted),
-        units=units,
-        found=tuple(found.columns),
-        ordered_by=found.ordered_by,
-        level=level,
-        assumed=assumed,
-    )
+    return BandLayout(finder.with_pivots(wanted), rule, flux, error, finder.flags(wanted), units, tuple(found.columns),
+                      found.ordered_by, level, assumed)  # fmt: skip
 
 
 def table_names(table: RawTable, columns: Iterable[str]) -> list[str]:

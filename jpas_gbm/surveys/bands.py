@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,6 +105,28 @@ class BandSystem:
         """Widths in Å, shape (b,)."""
         return np.array([band.width for band in self.bands], dtype=np.float64)
 
+    def is_turned(self, order: Sequence[str] | np.ndarray) -> bool:
+        """Return whether an order is of these bands, and another than theirs.
+
+        Parameters
+        ----------
+        order : sequence of str, or array of float
+            Names; or wavelengths in Å, nm or µm, which are those of bands within half the distance of narrow ones, or a
+            quarter of the width of broad ones.
+
+        Returns
+        -------
+        bool
+            False for what names other bands, or not each once.
+        """
+        if not isinstance(order, np.ndarray):
+            return tuple(order) != self.names and sorted(order) == sorted(self.names)
+        if order.shape != self.pivots.shape or not np.isfinite(order).all():
+            return False
+        waves = order * (10_000 if np.median(order) < 100 else 10 if np.median(order) < 2_000 else 1)
+        theirs = float(np.median(np.abs(np.sort(waves) - np.sort(self.pivots)))) < 50
+        return theirs and bool((np.abs(waves - self.pivots) > np.maximum(50, self.widths / 4)).any())
+
     @cached_property
     def narrow(self) -> tuple[str, ...]:
         """Names of the narrow bands by increasing pivot wavelength."""
@@ -189,10 +214,7 @@ class BandSystem:
         -------
         dict
         """
-        return {
-            "name": self.name,
-            "bands": [[band.name, band.pivot, band.width, band.kind] for band in self.bands],
-        }
+        return {"name": self.name, "bands": [[band.name, band.pivot, band.width, band.kind] for band in self.bands]}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> BandSystem:
@@ -281,7 +303,6 @@ def band_system_names() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-    tuple of str
         As the bands file lists them.
     """
     return (*_bands_file(configs_folder() / "bands.yaml").systems, *_OWN)
@@ -362,6 +383,55 @@ def band_system(name: str) -> BandSystem:
 @cache
 def _shipped(name: str) -> BandSystem:
     return build_system(_bands_file(configs_folder() / "bands.yaml"), name)
+
+
+def bands_in(text: str, known: Container[str]) -> tuple[str, ...]:
+    """Return the longest list of bands in a text, each once: nothing but numbers and signs stands between them.
+
+    Parameters
+    ----------
+    text : str
+        Of people, such as comments.
+    known : container of str
+        Names of bands.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> bands_in("of r and i; bands: 1 = u, 2 = g (4686 A)", {"u", "g", "r", "i"})
+    ('u', 'g')
+    """
+    words = re.findall(r"\b[^\W\d]\w*", re.sub(r"(?i)\b(?:band|filter|angstrom|nm|å|a)_?\d*\b", " ", text))
+    runs = [tuple(dict.fromkeys(run)) for band, run in groupby(words, key=known.__contains__) if band]
+    return max(runs, default=(), key=len)
+
+
+def listed_numbers(cards: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return the lists of numbers that cards hold: one of each, or one number of each of those that are numbered.
+
+    Parameters
+    ----------
+    cards : mapping of str to str
+        Such as ``wavelengths`` with a list, or ``WAVE1``, ``WAVE2`` and so on.
+
+    Returns
+    -------
+    dict of str to array of float
+        By what the cards are called, without numbers.
+    """
+    found: dict[str, list[tuple[int, str]]] = {}
+    for card, value in cards.items():
+        if stem := re.fullmatch(r"(.*?)(\d{0,4})", card):
+            found.setdefault(stem[1], []).append((int(stem[2] or 0), value))
+    numbers = {}
+    for card, values in found.items():
+        with suppress(ValueError):
+            words = re.split(r"[\s,]+", ",".join(value for _, value in sorted(values)).strip(" ,[]()"))
+            numbers[card] = np.array(words, dtype=np.float64)
+    return numbers
 
 
 _C = 2.99792458e18  # Å/s

@@ -218,7 +218,6 @@ def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
     array = find_array(table.path)
     if array is not None:
         return f"{table.path}: holds the properties of the rows of {array.name}. Give that file: it finds this one."
-
     if is_ := _no_catalogue(table):
         return f"{table.place}: is {is_}. It has: {listed(table)}."
 
@@ -242,7 +241,7 @@ def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
     )
 
 
-_MEASURED = re.compile(r"(?:FLUX|MAG)_[A-Z][A-Z0-9_]*")
+_MEASURED = re.compile(r"(?:FLUX|MAG)(?:_[A-Z][A-Z0-9_]*)?")
 
 
 def _measured(table: RawTable, schema: SurveySchema) -> list[str]:
@@ -255,7 +254,8 @@ def _measured(table: RawTable, schema: SurveySchema) -> list[str]:
         band = next((band.upper() for band in bands if plain.endswith(f"_{band.upper()}")), "")
         stem, width = plain.removesuffix(f"_{band}") if band else plain, 1 if band else column.width
         found += [stem] * (width or 0) * (_MEASURED.fullmatch(stem) is not None) * (width in (1, len(bands)))
-    return [stem for stem in dict.fromkeys(found) if 2 * found.count(stem) > len(bands)]
+    many = [stem for stem in dict.fromkeys(found) if 2 * found.count(stem) > len(bands)]
+    return sorted(many, key=lambda stem: "ERR" in stem)
 
 
 def _other_fluxes(table: RawTable, schema: SurveySchema, lacking: Sequence[str]) -> str:

@@ -217,6 +217,9 @@ class Stated(NamedTuple):
 
 _NOTHING = frozenset({"", "-", "--", "---", "none", "null", "nan", "n/a", "unknown", "undefined"})
 
+WAVELENGTHS = re.compile(r"wave|lambda|pivot|\bwl\b", re.IGNORECASE)
+"""Found in what columns and cards of wavelengths are called."""
+
 NULLS = ["", " ", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "N/A", "n/a", "NA", "<NA>", "#N/A", "-",
          "--", "...", ".", "\\N", "INDEF", "masked", "missing"]  # fmt: skip
 """Words of text tables for no value."""

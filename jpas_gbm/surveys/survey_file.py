@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .bands import band_system, band_system_names, own_table
 from .columns import ROW
 from .quality import calls_itself_no_error
 from .recognition import Source, as_table, preferred_extensions
-from .schema import ROLES, SurveySchema, aliases, all_schemas, survey_names
+from .schema import ROLES, SurveySchema, aliases, all_schemas, spectype_words, survey_names
 from .spelling import ColumnNames, stated_unit, unit_of
 from .tables import RawTable
 
@@ -207,6 +207,8 @@ def draft_survey(source: Source) -> SurveyDraft:
     table = as_table(source, preferred_extensions())
     names = ColumnNames(tuple(table.columns), table.place)
     found = {role: names.find(spelt) for role, spelt in aliases().spellings.items()}
+    if not found["class"] and (shape := found["morphology"]) and _holds_classes(table, shape):
+        found |= {"class": shape, "morphology": None}
     bands = _bands(table)
     kind = "catalogue" if bands else "labels" if found["class"] else "imaging"
     key = next((key for key in _KEYS if all(names.find((one,)) for one in key)), (ROW,))
@@ -232,6 +234,13 @@ def draft_survey(source: Source) -> SurveyDraft:
         if zwarn := found["zwarn"]:
             lines += ["  rules:", f'    - {{column: "{zwarn}", equals: 0, reason: redshift with a warning}}']
     return SurveyDraft("\n".join(lines) + "\n", tuple(notes))
+
+
+def _holds_classes(table: RawTable, column: str) -> bool:
+    """Return whether a column that is called as one of shapes holds spectral types."""
+    words = {word.upper() for word in spectype_words()}
+    first = next(iter(table.read({column: "text"})), {}).get(column, np.zeros(0, dtype=str))
+    return len(first) > 0 and bool(np.mean([str(word).strip().upper() in words for word in first]) > 0.5)
 
 
 @dataclass(frozen=True)
@@ -264,7 +273,7 @@ def _bands(table: RawTable) -> _Bands | None:
     best: tuple[int, str, str, Counter[str]] = (0, "", "", Counter())
     filled = (0, 0)
     for name in (name for name in band_system_names() if not own_table(name)):
-        patterns = _patterns(table, band_system(name).names)
+        patterns = _patterns(table, _spelt(name))
         plain = {pattern: n for pattern, n in patterns.items() if not _is_of_errors(pattern, patterns)}
         for pattern, number in plain.items():
             # Of systems that share bands, the one that the table fills most.
@@ -277,8 +286,19 @@ def _bands(table: RawTable) -> _Bands | None:
     errors = [p for p in patterns if p != pattern and _is_of_errors(p, patterns)]
     error = max(errors, default=None, key=lambda p: (patterns[p], calls_itself_no_error(p) is None))
     notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}"]
-    columns = tuple(pattern.replace("{band}", band) for band in band_system(name).names)
-    return _drafted(table, [name], notes, pattern, error, columns)
+    spelt = {word: band for word, band in _spelt(name).items() if pattern.replace("{band}", word) in table.columns}
+    others = ", ".join(f"{word}: {band}" for word, band in spelt.items() if word != band)
+    aliases_of = [f"  aliases: {{{others}}}"] if others else []
+    columns = tuple(pattern.replace("{band}", word) for word in spelt)
+    return _drafted(table, [name, *aliases_of], notes, pattern, error, columns)
+
+
+def _spelt(system: str) -> dict[str, str]:
+    """Return the names of the bands of a system, and what shipped surveys call them, with the band that each is."""
+    names = band_system(system).names
+    of = [schema.bands.aliases for schema in all_schemas() if schema.bands and schema.bands.system == system]
+    more = {word: band for aliases_of in of for word, band in aliases_of.items() if band in names}
+    return more | dict(zip(names, names, strict=True))
 
 
 def _shipped_arrays(table: RawTable) -> _Bands | None:
@@ -353,15 +373,15 @@ def _drafted(
     return _Bands(system, lines, [*notes, f"unit: {unit} ({why})", f"errors: {error or 'none found'}"], columns)
 
 
-def _patterns(table: RawTable, bands: tuple[str, ...]) -> Counter[str]:
-    """Count how many bands stand in columns of each pattern."""
-    patterns: Counter[str] = Counter()
+def _patterns(table: RawTable, spelt: Mapping[str, str]) -> Counter[str]:
+    """Count how many bands stand in columns of each pattern; letters may touch names of more than one letter."""
+    found: dict[str, set[str]] = {}
     for column in table.columns:
-        for band in bands:
-            match = re.fullmatch(rf"(|.*[^A-Za-z0-9]){re.escape(band)}(|[^A-Za-z0-9].*)", column)
-            if match:
-                patterns[f"{match[1]}{{band}}{match[2]}"] += 1
-    return patterns
+        for word, band in spelt.items():
+            before, behind = (".*", r"\D.*") if len(word) > 1 else (".*[^A-Za-z0-9]|[ed]", "[^A-Za-z0-9].*")
+            if match := re.fullmatch(rf"(|{before}){re.escape(word)}(|{behind})", column):
+                found.setdefault(f"{match[1]}{{band}}{match[2]}", set()).add(band)
+    return Counter({pattern: len(bands) for pattern, bands in found.items()})
 
 
 def _unit(table: RawTable, columns: list[str]) -> tuple[str, float, str]:

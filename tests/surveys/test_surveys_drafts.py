@@ -90,6 +90,43 @@ def test_errors_named_by_a_letter_before_their_fluxes_are_drafted(bands, flux, e
     assert (rule["flux"], rule["error"]) == (flux.format("{band}"), error.format("{band}"))
 
 
+F_BANDS = ["u", "F378", "F395", "F410", "F430", "g", "F515", "r", "F660", "i", "F861", "z"]
+
+
+@pytest.mark.parametrize(
+    ("system", "bands", "flux", "error"),
+    [
+        ("jpas55", (), "{}", "d{}"),
+        ("jpas55", (), "{}SB", "{}SB_err"),
+        ("jpas55", (), "{}_jpas", "e{}_jpas"),
+        ("jpas55", (), "mag_jpas_{}", "mag_err_jpas_{}"),
+        ("jpas55", (), "jpas{}", "ejpas{}"),
+        ("splus12", F_BANDS, "{}", "d{}"),
+        ("splus12", F_BANDS, "m_{}", "m_{}_err"),
+        ("sdss_ugriz", "ugriz", "{}", "d{}"),
+    ],
+)
+def test_bands_in_other_words_and_by_other_names_are_drafted_and_read(tmp_path, system, bands, flux, error):
+    from jpas_gbm.surveys.bands import band_system
+
+    columns = {"_RA": [10.0, 11.0], "_DE": [1.0, 2.0], "Type": ["QSO", "STAR"], "z_spec": [2.5, 0.0]}
+    for i, band in enumerate(bands or band_system(system).names):
+        columns |= {flux.format(band): [18.0 + i / 10, 19.0], error.format(band): [0.1, 0.2]}
+    draft = draft_survey(pd.DataFrame(columns))
+    rule = yaml.safe_load(draft.text)["photometry"][0]
+    assert (rule["flux"], rule["error"]) == (flux.format("{band}"), error.format("{band}"))
+    draft.save(tmp_path / "mine.yaml")
+    found = jg.read(pd.DataFrame(columns), survey=str(tmp_path / "mine.yaml"))
+    np.testing.assert_allclose(found.ra, [10.0, 11.0])
+    np.testing.assert_allclose(31.4 - 2.5 * np.log10(found.flux[0]), 18 + np.arange(len(found.bands)) / 10, rtol=1e-6)
+    assert found.bands.name == system and found.label.tolist() == [0, 3] and found.z.tolist() == [2.5, 0.0]
+
+
+def test_shapes_called_type_are_no_classes():
+    frame = table(Type=["PSF", "REX"], redshift=[0.1, 0.2])
+    assert yaml.safe_load(draft_survey(frame).text)["morphology"] == "Type"
+
+
 def test_a_draft_says_what_it_did_not_find(tmp_path):
     pd.DataFrame({"x": [1.0], "y": [2.0], "main_type": ["QSO"]}).to_csv(tmp_path / "t.csv", index=False)
     draft = draft_survey(tmp_path / "t.csv")

@@ -128,6 +128,17 @@ def test_a_dataframe_of_pandas(tmp_path, write):
     assert table.columns["SPECTYPE"].kind == table.columns["SURVEY"].kind == "text"
 
 
+def test_the_index_of_a_dataframe_has_its_name(tmp_path):
+    for name, info in (("NUMBER", {1: {"names": [None]}, "index": {"index_name": "NUMBER"}}), ("index", {"index": {}})):
+        with h5py.File(write_frame_table(tmp_path / "a.h5"), "a") as file:
+            file["data"].attrs["info"] = np.bytes_(pickle.dumps(info, protocol=0))
+        assert next(iter(open_table(tmp_path / "a.h5").columns)) == name
+    with h5py.File(write_fixed(tmp_path / "a.h5"), "a") as file:
+        file["data"].move("axis1", "axis1_level0")
+    with pytest.raises(CatalogueError, match=r"'data' has several indices, .*reset_index\(\)"):
+        open_table(tmp_path / "a.h5")
+
+
 class _Harm:
     def __init__(self, path):
         self.path = str(path)

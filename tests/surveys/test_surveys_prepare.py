@@ -233,6 +233,14 @@ def test_several_files_of_each_kind_are_joined(files: dict[str, Path], tmp_path:
         prepare(files["source"], targets, [labels[0], tmp_path / "zb.csv"], columns={"labels": {"z": "Z"}})
 
 
+def test_label_tables_that_disagree_on_each_object_are_told_so(files: dict[str, Path], tmp_path: Path) -> None:
+    names = [str(tmp_path / name) for name in ("za.fits", "zb.fits")]
+    for name, (of, z) in zip(names, (("STAR", 0.0), ("GALAXY", 0.5)), strict=True):
+        write_zcat(Path(name), np.arange(100), SPECTYPE=np.full(100, of), Z=np.full(100, z))
+    with pytest.raises(DatasetError, match="100 objects are left out since tables disagree on their class"):
+        prepare(files["source"], files["target"], names)
+
+
 def test_wildcards_that_no_shell_spelt_out_stand_for_their_files(files: dict[str, Path]) -> None:
     sources = sorted(files["source"].parent.glob("Mock_*.npy"))
     plain = prepare(source=sources, target=files["target"], labels=files["labels"])

@@ -1,5 +1,6 @@
 """Files of each survey become catalogues, labels and imaging; and what is said when they cannot."""
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -785,6 +786,30 @@ def test_other_apertures_are_named_with_what_would_be_read(tmp_path, flux, error
     has = f"the table has FLUX_{flux}, FLUX_RELERR_{error}, and the first that is there is read of FLUX_APER_C"
     with pytest.raises(CatalogueError, match=rf"nearest is 'jpas_idr202406' .*{has}.*flux \(FLUX_{flux}, say\)"):
         read_catalogue(path)
+
+
+@pytest.mark.parametrize(("flux", "error"), [("mag", "mag_err"), ("FLUX", "FLUX_ERR")])
+def test_fluxes_of_a_plain_name_are_named_before_their_errors(flux, error):
+    columns = {name: of for name, of in idr_columns().items() if of.ndim == 1}
+    columns |= {f"{stem}_{band}": columns["MAG_AUTO"] for stem in (error, flux) for band in JPAS57.names}
+    said = f"the table has {flux}, {error}, and .*flux \\({flux}, say\\)".upper()
+    with pytest.raises(CatalogueError, match=rf"(?i){said}"):
+        read_catalogue(pd.DataFrame(columns))
+
+
+@pytest.mark.parametrize(("bands", "name"), [(57, "a.fits"), (54, "a.h5"), (57, "a.h5")])
+def test_arrays_of_bands_by_apertures_are_named(tmp_path, bands, name):
+    columns = idr_columns()
+    columns |= {of: np.repeat(columns[of][:, :bands, None], 5, axis=2) for of in (FLUX, ERROR)}
+    if name == "a.fits":
+        write_fits(tmp_path / name, columns)
+    else:
+        with h5py.File(tmp_path / name, "w") as file:
+            for of, values in columns.items():
+                file[of] = values
+    said = rf"hold 5 values, of apertures say, for each of {bands} bands. .*\['{FLUX}'\]\[:, :, 0\]"
+    with pytest.raises(CatalogueError, match=said):
+        read_catalogue(tmp_path / name)
 
 
 def test_the_properties_of_mocks_point_to_their_array(tmp_path):

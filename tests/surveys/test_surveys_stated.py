@@ -127,6 +127,69 @@ def test_a_table_of_filters_in_another_order_is_heeded(tmp_path, name):
     assert len(jg.read(written(BANDS))) == 12
 
 
+def commented(path: Path, order: tuple[str, ...], how: str, **cards: str) -> Path:
+    write_fits(path, idr_columns(), units={FLUX: UNIT})
+    with fits.open(path, mode="update") as hdus:
+        header = hdus[1].header
+        header.update(cards)
+        if how == "numbered":
+            for i, name in enumerate(order):
+                header.add_history(f"Band {i:02d} = '{name}' ({3500 + i} A)")
+        else:
+            header.add_comment(how)
+            header.add_comment("Bands: " + ", ".join(order))
+    return path
+
+
+@pytest.mark.parametrize("how", ["numbered", "Made of uJAVA, J0378 and rSDSS (57 filters)."])
+def test_an_order_of_bands_in_comments_is_heeded(tmp_path, how):
+    """Words of a few bands are none, and cards that name the bands of the array are known better."""
+    with pytest.raises(
+        CatalogueError, match=r"(COMMENT|HISTORY) lists them in another order than 'jpas57'.*BAND0, BAND1"
+    ):
+        jg.read(commented(tmp_path / "a.fits", ORDER, how))
+    assert len(jg.read(commented(tmp_path / "b.fits", BANDS, how))) == 12
+    assert len(jg.read(commented(tmp_path / "c.fits", ORDER[:30], how))) == 12
+    cards = {f"BAND{i}": name for i, name in enumerate(BANDS)}
+    assert len(jg.read(commented(tmp_path / "d.fits", ORDER, how, **cards))) == 12
+
+
+@pytest.mark.parametrize("factor", [1, 0.1, 1e-4])
+@pytest.mark.parametrize("where", ["group", "records", "attribute", "table", "numbered"])
+def test_wavelengths_in_another_order_are_heeded(tmp_path, where, factor):
+    pivots = band_system("jpas57").pivots * factor
+
+    def written(waves: np.ndarray) -> Path:
+        path = tmp_path / ("a.fits" if where in ("table", "numbered") else "a.h5")
+        path.unlink(missing_ok=True)
+        if path.suffix == ".h5":
+            with h5py.File(path, "w") as file:
+                if where == "records":
+                    file["data"] = Table(idr_columns()).as_array()
+                else:
+                    for name, values in idr_columns().items():
+                        file[name] = values
+                if where == "attribute":
+                    file[FLUX].attrs["pivots"] = waves
+                else:
+                    file["wavelength"] = waves
+            return path
+        write_fits(path, idr_columns(), units={FLUX: UNIT})
+        with fits.open(path, mode="append" if where == "table" else "update") as hdus:
+            if where == "table":
+                hdus.append(fits.BinTableHDU(Table({"lambda_eff": waves, "width": np.full(57, 145.0)}), name="FILTERS"))
+            else:
+                hdus[1].header.update({f"WAVE{i}": wave for i, wave in enumerate(waves)})
+        return path
+
+    with pytest.raises(
+        CatalogueError, match=r"\[?(FILTERS|wavelength|pivots|WAVE)\]? lists them in another order than 'jpas57'"
+    ):
+        jg.read(written(np.sort(pivots)))
+    assert len(jg.read(written(pivots + 20 * factor))) == 12
+    assert len(jg.read(written(np.arange(57.0) + factor))) == 12  # of something else
+
+
 def test_orders_of_bands_that_cannot_be_are_refused(tmp_path):
     def written(**cards: object) -> Path:
         with fits.open(write_idr(tmp_path / "a.fits"), mode="update") as hdus:

@@ -127,7 +127,7 @@ def _cards(text: str) -> dict[str, str]:
     What astropy says in comments of columns that were one object, such as a SkyCoord, is among them.
     """
     found: dict[str, str] = {}
-    comments: list[str] = []
+    texts: dict[str, list[str]] = {"COMMENT": [], "HISTORY": []}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cards = fits.Header.fromstring(text).cards
@@ -142,11 +142,13 @@ def _cards(text: str) -> dict[str, str]:
             except Exception:
                 image = str(getattr(card, "_image", "") or "")
                 name, value = image[:8].strip().upper(), image[10:].split("/")[0].strip().strip("'").strip()
-            if name == "COMMENT":
-                comments.append(str(card.value).rstrip())
-            if name:
+            if name in texts:
+                texts[name].append(f"{card.value!s:72}")
+            elif name:
                 found.setdefault(name, value)
-    return _serialized(comments) | found
+    # A full card goes on in the next one.
+    whole = {name: "".join(lines).rstrip() for name, lines in texts.items() if lines}
+    return _serialized([line.rstrip() for line in texts["COMMENT"]]) | whole | found
 
 
 _SERIALIZED = re.compile(r"--BEGIN-ASTROPY-SERIALIZED-COLUMNS--\n(.*)\n--END-ASTROPY-SERIALIZED-COLUMNS--", re.DOTALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from ...errors import CatalogueError, did_you_mean
 from ...store import native
 from ..batches import Block, NumberPacking, is_packing, stack_rows
 from ..packing import FREE_BYTES, MOST_TIMES, inert, is_packed
-from ..spelling import repeated_names
+from ..spelling import WAVELENGTHS, repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, MOST_COLUMNS, Column, Extension, Kind, RawTable, Want, cards_of
 
 if TYPE_CHECKING:
@@ -379,11 +379,8 @@ def _cards(*nodes: Any) -> dict[str, str]:
     cards: dict[str, str] = {}
     for node in nodes:
         for name in node.attrs:
-            try:
+            with suppress(Exception):  # one of a kind that the library cannot read is none that is needed
                 cards |= cards_of({name: node.attrs[name]})
-            except Exception:
-                # An attribute of a kind that the library cannot read is none that is needed.
-                continue
     return {name: value for name, value in cards.items() if value}
 
 
@@ -419,14 +416,15 @@ def _packed(column: Column, dataset: Any) -> _Values:
 
 
 def _axes(datasets: Mapping[str, Any]) -> dict[str, str]:
-    """Return the words of datasets that go along the rows of others, such as the names of bands."""
+    """Return the words and wavelengths in datasets that go along the rows of others, such as the names of bands."""
     import h5py
 
     shapes = [(one.shape[0], one.shape[1:]) for one in datasets.values()]
     shapes += [(one.shape[0], one.dtype[name].shape) for one in datasets.values() for name in one.dtype.names or ()]
     widths = {shape[0] for _, shape in shapes if shape} - {rows for rows, shape in shapes if shape}
     words = {name: one for name, one in datasets.items() if one.shape[0] in widths and one.ndim == 1
-             and h5py.check_string_dtype(one.dtype) and not one.external and not one.is_virtual
+             and not one.external and not one.is_virtual
+             and (h5py.check_string_dtype(one.dtype) or (one.dtype.kind in "fiu" and WAVELENGTHS.search(name)))
              and int(np.prod(one.chunks or one.shape, dtype=object)) * one.dtype.itemsize < 1 << 20}  # fmt: skip
     for one in words.values():  # before the library reads them
         _check_lengths(Path(one.file.filename), one)
@@ -458,35 +456,36 @@ def _compound(key: str, dataset: Any, about: Any) -> _Layout:
     return _Layout(key, tuple(values), dataset.shape[0], cards)
 
 
-def _names(dataset: Any) -> list[str]:
-    return [_word(name) for name in dataset[: MOST_COLUMNS + 1]]
-
-
 def _fixed_frame(key: str, group: Any) -> _Layout:
     """A DataFrame in pandas' fixed format: a block of values for each type, and the names of its columns."""
-    values: list[_Values] = []
-    index = group["axis1"]
-    called = _word(index.attrs.get("name"))
+    values = list[_Values]()
+    if {"axis0_level0", "axis1_level0"} & set(group):
+        how = "is not read here. Write it by frame.reset_index().to_hdf(...), or with format='table'."
+        raise CatalogueError(f"{group.file.filename}: '{key}' has several indices, which in pandas' fixed format {how}")
+    index, called = group["axis1"], _word(group["axis1"].attrs.get("name"))
     if called not in ("", "N.") and (column := _column(called, index.dtype, ())):
         values.append(_Values(column, index.name))
     for i in range(min(int(group.attrs["nblocks"]), MOST_COLUMNS)):
         stored = group[f"block{i}_values"]
         pickled = _word(stored.attrs.get("PSEUDOATOM")) == "object"
-        for j, name in enumerate(_names(group[f"block{i}_items"])):
+        for j, name in enumerate(map(_word, group[f"block{i}_items"][: MOST_COLUMNS + 1])):
             found = Column(name, "text") if pickled else _column(name, stored.dtype, ())
             if found is not None:
                 values.append(_Values(found, stored.name, place=j, pickled=pickled))
-    order = {name: i for i, name in enumerate(_names(group["axis0"]))}
+    order = {_word(name): i for i, name in enumerate(group["axis0"][: MOST_COLUMNS + 1])}
     values.sort(key=lambda value: order.get(value.column.name, -1))
     return _Layout(key, tuple(values), index.shape[0], _cards(group))
 
 
 def _table_frame(key: str, group: Any) -> _Layout:
     """A DataFrame in pandas' table format: records, some of whose fields hold several columns of one type."""
-    table = group["table"]
-    values: list[_Values] = []
+    from .parquet import index_name
+
+    table, values = group["table"], list[_Values]()
+    index = index_name(bytes(group.attrs.get("info", b"")))
     for name in table.dtype.names:
-        kind, names, blocked = table.attrs.get(f"{name}_kind"), [name], name.startswith("values_block_")
+        names, blocked = [index if name == "index" else name], name.startswith("values_block_")
+        kind = table.attrs.get(f"{name}_kind")
         if blocked and kind is not None:
             names = [str(one) for one in inert(kind if isinstance(kind, bytes) else str(kind).encode())]
         categories: tuple[str, ...] = ()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickletools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -349,6 +351,26 @@ def attributes(table: RawTable) -> dict[str, dict[str, str]]:
     """
     units = {name: column.unit for name, column in table.columns.items() if column.unit}
     return {"units": units, "cards": dict(table.cards)}
+
+
+def index_name(info: bytes) -> str:
+    """Return what the index of a DataFrame in pandas' table format is called, by its attribute ``info``.
+
+    Parameters
+    ----------
+    info : bytes
+        A pickled dictionary, which is not executed: the word behind ``index_name`` is taken.
+
+    Returns
+    -------
+    str
+        ``index`` where it has no name, or nothing can be read.
+    """
+    with suppress(ValueError):
+        said = [word for code, word, _ in pickletools.genops(info) if "PUT" not in code.name and code.name != "MEMOIZE"]
+        if "index_name" in said[:-1] and isinstance(name := said[said.index("index_name") + 1], str):
+            return name
+    return "index"
 
 
 def _is_mixed(column: pd.Series) -> bool:
