@@ -118,8 +118,7 @@ def explain(
     """
     changes = {"rule": rule and check_rule(rule), "blocks": blocks, "cut": cut, "per_class": rows, "quasars": rows}
     options = override(options_of(ExplainOptions, {} if config is None else config, ""), **changes)
-    pair = options.pair if pair is None else pair
-    tables = [] if legacy is None else as_list(legacy)
+    pair, tables = options.pair if pair is None else pair, [] if legacy is None else as_list(legacy)
     objects, run = [objects] if isinstance(objects, str) else objects, Run.start(seed, threads, progress)
     asked = _Asked(split, pair, objects, refits, tables, survey, columns, options, run)
     asked.check(_is_dataset(data))
