@@ -675,3 +675,14 @@ def test_of_many_tables_few_are_looked_through_for_the_order_of_bands(tmp_path, 
     document.resources[0].tables[1].name = "FILTERS"
     document.to_xml(str(tmp_path / "a.xml"))
     assert len(jg.read(tmp_path / "a.xml")) == 12 and not opened
+
+
+def test_a_band_that_others_measure_elsewhere_is_in_its_place(tmp_path):
+    """J1007 is open to the red: its wavelength depends on what weighs it."""
+    waves = band_system("jpas57").pivots.copy()
+    waves[BANDS.index("J1007")] = 9316.0
+    assert not band_system("jpas57").is_turned(waves) and band_system("jpas57").is_turned(waves[::-1])
+    path = write_fits(tmp_path / "a.fits", idr_columns(), units={FLUX: UNIT})
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.BinTableHDU(Table({"wave": waves}), name="FILTERS"))
+    assert len(jg.read(path)) == 12
