@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,7 @@ def stated_orders(cards: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+_OF_FILTERS, _MOST_BESIDE = re.compile(r"filt|band|wave|lambda|pivot", re.IGNORECASE), 8
 _PER_BAND = ("{column}_{band}", "{band}_{column}", "{column}[{band}]", "{column}[jpas::{band}]")
 
 
@@ -236,8 +237,7 @@ class _Finder:
     def width(self, column: str) -> int:
         """Return the number of values a row of an array column, one for each band."""
         width = self.table.columns[column].width
-        if width == 0:
-            # Lists of undeclared length: the first block tells.
+        if width == 0:  # lists of undeclared length: the first block tells
             first = next(iter(self.table.read({column: "float"})), {})
             width = first[column].shape[1] if column in first and first[column].ndim == 2 else 0
         if width is None:
@@ -273,7 +273,7 @@ class _Finder:
                 f"{place}[{column}] has {width} values per row, band system '{self.system.name}' has "
                 f"{len(self.system)}.{self._looks_like(column, width)}"
             )
-        if otherwise := self.listed_otherwise(width):
+        if otherwise := self.listed_otherwise:
             raise CatalogueError(
                 f"{place}[{column}]: no card names the bands of its {width} values, and {otherwise}. Name the bands of "
                 "the values, in their order, by cards BAND0, BAND1, ... in the header."
@@ -285,18 +285,19 @@ class _Finder:
         known = {spelling.upper(): name for spelling, name in self.spelt.items()} | self.spelt
         return tuple(known.get(name, known.get(name.upper(), name)) for name in names)
 
-    def listed_otherwise(self, width: int) -> str:
-        """Return what else in the file gives the bands in another order, for people; empty where nothing does."""
+    @cached_property
+    def listed_otherwise(self) -> str:
+        """What else in the file (of many tables a few: each is opened anew) lists the bands otherwise, for people."""
         orders = {by: list[Any]([self.meant(bands_in(of, self.spelt))]) for by, of in self.table.cards.items()}
         for card, numbers in listed_numbers(self.table.cards).items():
             orders.setdefault(card, []).extend([numbers] if WAVELENGTHS.search(card) else [])
-        for name in self.table.others:
+        beside = self.table.others if self.table.format in ("FITS", "HDF5") else ()
+        for name in sorted(beside, key=lambda one: not _OF_FILTERS.search(one))[:_MOST_BESIDE]:
             with suppress(CatalogueError):
                 other = open_table(self.table.path, name)
-                plain = [(one, of.kind) for one, of in other.columns.items() if of.width is None]
-                want: dict[str, Want] = {one: "text" for one, kind in plain if kind == "text"}
-                want |= {one: "float" for one, kind in plain if kind != "text" and WAVELENGTHS.search(one)}
-                block = next(iter(other.read(want)), {}) if other.rows == width and want else {}
+                want: dict[str, Want] = {n: "text" if of.kind == "text" else "float" for n, of in other.columns.items()
+                        if of.width is None and (of.kind == "text" or WAVELENGTHS.search(n))}  # fmt: skip
+                block = next(iter(other.read(want)), {}) if other.rows == len(self.system) and want else {}
                 named = [self.meant(map(str, np.ma.filled(of, ""))) for one, of in block.items() if want[one] == "text"]
                 waves = [np.ma.filled(of, np.nan) for one, of in block.items() if want[one] == "float"]
                 orders[other.place] = [bands for bands in named if set(bands) == set(self.system.names)] or waves
@@ -359,8 +360,7 @@ class _Finder:
         """Return the bands with the pivots by which the fluxes were made, where survey file or cards state them."""
         pivots = dict(self.section.pivots)
         for card, value in self.table.cards.items():
-            number = re.fullmatch(r"PIVOT(\d+)", card)
-            if number and f"BAND{number.group(1)}" in self.table.cards:
+            if (number := re.fullmatch(r"PIVOT(\d+)", card)) and f"BAND{number.group(1)}" in self.table.cards:
                 pivots[self.meant((self.table.cards[f"BAND{number.group(1)}"],))[0]] = float(value)
         return BandSystem(bands.name, tuple(replace(band, pivot=pivots.get(band.name, band.pivot)) for band in bands))
 

@@ -124,8 +124,9 @@ class BandSystem:
         if order.shape != self.pivots.shape or not np.isfinite(order).all():
             return False
         waves = order * (10_000 if np.median(order) < 100 else 10 if np.median(order) < 2_000 else 1)
-        theirs = float(np.median(np.abs(np.sort(waves) - np.sort(self.pivots)))) < 50
-        return theirs and bool((np.abs(waves - self.pivots) > np.maximum(50, self.widths / 4)).any())
+        far, rank = np.maximum(50, self.widths / 4), self.pivots.argsort().argsort()
+        apart = np.abs(np.sort(waves)[rank] - self.pivots)  # so far also if sorted: measured otherwise, not turned
+        return float(np.median(apart)) < 50 and bool(((np.abs(waves - self.pivots) > far) & (apart <= far)).any())
 
     @cached_property
     def narrow(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from sample_files import ERROR, FLUX, UNIT, idr_columns, write_fits, write_idr, 
 
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError
+from jpas_gbm.surveys import band_finder
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.reader import read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.spelling import name_and_unit, unit_of
@@ -653,3 +654,35 @@ def test_units_of_no_flux_that_contradict_each_other_are_refused(name, stated):
     with pytest.raises(CatalogueError, match=r"as the file states, and in .* by its name"):
         unit_of(name, stated, "t")
     assert unit_of("w [nm]", "nanometer", "t") == "nanometer"
+
+
+def test_of_many_tables_few_are_looked_through_for_the_order_of_bands(tmp_path, monkeypatch):
+    """Each was opened anew for every column: 400 tables took many minutes, a VOTable was parsed again."""
+    opened, filters = [], Table({"name": ORDER})
+    monkeypatch.setattr(band_finder, "open_table", lambda *of: opened.append(of) or open_table(*of))
+    path = write_fits(tmp_path / "a.fits", idr_columns(), units={FLUX: UNIT})
+    with fits.open(path, mode="append") as hdus:
+        for i in range(20):
+            hdus.append(fits.BinTableHDU(Table({"x": np.arange(57.0)}), name=f"EXPOSURE{i}"))
+    assert len(jg.read(path)) == 12 and 0 < len(opened) < 40
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.BinTableHDU(filters, name="FILTERS"))
+    with pytest.raises(CatalogueError, match=r"\[FILTERS\] lists them in another order"):
+        jg.read(path)
+    opened.clear()
+    document = from_table(Table(idr_columns(), units={FLUX: UNIT}))
+    document.resources[0].tables.append(from_table(filters).resources[0].tables[0])
+    document.resources[0].tables[1].name = "FILTERS"
+    document.to_xml(str(tmp_path / "a.xml"))
+    assert len(jg.read(tmp_path / "a.xml")) == 12 and not opened
+
+
+def test_a_band_that_others_measure_elsewhere_is_in_its_place(tmp_path):
+    """J1007 is open to the red: its wavelength depends on what weighs it."""
+    waves = band_system("jpas57").pivots.copy()
+    waves[BANDS.index("J1007")] = 9316.0
+    assert not band_system("jpas57").is_turned(waves) and band_system("jpas57").is_turned(waves[::-1])
+    path = write_fits(tmp_path / "a.fits", idr_columns(), units={FLUX: UNIT})
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.BinTableHDU(Table({"wave": waves}), name="FILTERS"))
+    assert len(jg.read(path)) == 12
