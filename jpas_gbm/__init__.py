@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .lists.target_list import TargetList as TargetList
     from .model import Model as Model
     from .model import load as load
-    from .pages import figures as plot
+    from .pages import figures as plot  # noqa: F401
     from .pages.html import report as report
     from .predictions import Predictions as Predictions
     from .simulation.simulate import mocks as mocks
@@ -91,7 +91,7 @@ _DOOR = {
 }
 """Where each public name lives. A room never bears the name of a verb: a submodule would hide it."""
 
-__all__ = [*_DOOR, "__version__", "plot"]
+__all__ = [*_DOOR, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

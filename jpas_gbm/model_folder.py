@@ -19,7 +19,7 @@ from .sealed import Form
 from .store import Provenance, damage, from_plain, magnitude_name
 from .surveys.labels import LabelledRows
 from .surveys.scheme import LabelScheme
-from .text import DASH, count, listed
+from .text import DASH, cell, count, listed
 
 Rule = Literal["argmax", "thresholds"]
 OPTIONAL: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any]]] = {
@@ -65,7 +65,7 @@ class ModelCard(_SpeltCard, total=False):
     regime, chosen, rule : str
         How it was trained, which candidate was kept, and by which rule.
     candidates, baselines : sequence of mapping
-        ``candidate``, ``log_loss`` and ``macro_f1`` of each.
+        ``candidate``, ``log_loss`` and ``macro_f1`` of each, with ``intervals`` (older cards have none).
     verdict : mapping
         Whether adaptation gains over the better baseline; ``sentence`` says it.
     rows : mapping of str to mapping
@@ -231,7 +231,9 @@ def card_lines(card: ModelCard, head: str) -> list[str]:
     lines += card.get("named path", {}).get("sentences", [])
     for scored_ones, remark in ((card.get("candidates", ()), ""), (card.get("baselines", ()), " (baseline)")):
         for scored in scored_ones:
-            scores = f"log loss {scored['log_loss']:.4f}  macro-F1 {scored['macro_f1']:.4f}"
+            spans = scored.get("intervals", {})
+            loss, f1 = (cell(scored[name], spans.get(name), 4) for name in ("log_loss", "macro_f1"))
+            scores = f"log loss {loss}  macro-F1 {f1}"
             lines.append(f"  {scored['candidate']:<48} {scores}{remark}")
     if "verdict" in card:
         lines.append(card["verdict"]["sentence"])

@@ -61,15 +61,11 @@ def native(array: np.ndarray) -> np.ndarray:
     array
         `array` itself if its byte order is the machine's.
     """
-    if array.dtype.isnative:
-        return array
-    return array.astype(array.dtype.newbyteorder("="))
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
         return str(value)
@@ -213,10 +209,8 @@ def to_plain(result: Any) -> dict[str, Json]:
     dict
         By the names of the fields.
     """
-    plain: dict[str, Json] = _adapter(type(result)).dump_python(
-        result, mode="json", by_alias=True, fallback=_plain, warnings="none"
-    )
-    return plain
+    how: dict[str, Any] = {"mode": "json", "by_alias": True, "fallback": _plain, "warnings": "none"}
+    return cast(dict[str, Json], _adapter(type(result)).dump_python(result, **how))
 
 
 def from_plain(kind: type[T], value: object) -> T:
@@ -237,8 +231,7 @@ def from_plain(kind: type[T], value: object) -> T:
     ValueError
         If a field is missing or of another type.
     """
-    found: T = _adapter(kind).validate_python(value)
-    return found
+    return cast(T, _adapter(kind).validate_python(value))
 
 
 def damage(error: Exception) -> str:
@@ -425,19 +418,27 @@ Made = Annotated[Provenance, AsMapping()]
 """A provenance as a field of a record."""
 
 
-def _apart(inputs: Iterable[str | Path] | Mapping[str, str]) -> dict[str, str]:
-    """Return checksums by file, with as many of the folders above as tell it from others of its name, and table."""
-    given = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
-    tables = [(*named_table(one), known) for one, known in given.items()]
-    plain, real = {file: os.path.abspath(file) for file, _, _ in tables}, os.path.realpath
+def names_apart(files: Iterable[Any]) -> dict[Any, str]:
+    """Name each file, with as many of the folders above as tell it from others of its name, and table.
+
+    Parameters
+    ----------
+    files : iterable of path
+
+    Returns
+    -------
+    dict of path to str
+    """
+    tables = {one: named_table(one) for one in files}
+    plain, real = {file: os.path.abspath(file) for file, _ in tables.values()}, os.path.realpath
     # Named as they were given, but where `..` behind a link leads elsewhere than it reads.
     parts = {file: Path(one if real(one) == real(file) else real(file)).parts for file, one in plain.items()}
     deepest = max(map(len, parts.values()), default=0)
     times = [Counter(one[-n:] for one in set(parts.values())) for n in range(1, deepest)]
     made = {}
-    for file, of, known in tables:
+    for one, (file, of) in tables.items():
         least = next((n for n, of_ends in enumerate(times, 1) if of_ends[parts[file][-n:]] == 1), 0)
-        made[f"{Path(*parts[file][-least:])}{f'[{of}]' if of else ''}"] = known or sha256(file)
+        made[one] = f"{Path(*parts[file][-least:])}{f'[{of}]' if of else ''}"
     return made
 
 
@@ -467,7 +468,8 @@ def provenance(
     Provenance
         With `more`.
     """
-    made: dict[str, object] = {
+    given: Mapping[Any, str] = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
+    made = {
         "software": "jpas-gbm",
         "version": __version__,
         "python": platform.python_version(),
@@ -475,7 +477,7 @@ def provenance(
         "made": made_now(),
         "seed": seed,
         "options": dict(options or {}),
-        "inputs": _apart(inputs),
+        "inputs": {name: given[one] or sha256(named_table(one)[0]) for one, name in names_apart(given).items()},
     }
     return cast(Provenance, made | more)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -12,8 +12,9 @@ from ..boosting.calibration import crossfit_probabilities
 from ..boosting.decision import decide
 from ..model_folder import ModelCard
 from ..run import Run
-from ..scores.bootstrap import mean_interval
+from ..scores.bootstrap import mean_interval, replicate
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
+from ..scores.metrics import Scorer
 from ..store import provenance
 from ..surveys.dataset import Dataset
 from ..text import count
@@ -141,14 +142,24 @@ class Scored:
     log_loss: float = float("nan")
     macro_f1: float = float("nan")
 
-    def to_dict(self) -> dict[str, str | float]:
+    def to_dict(self, seed: int = 0) -> dict[str, object]:
         """Return the scores in a form that JSON can hold.
+
+        Parameters
+        ----------
+        seed : int
+            Of the resamples of the intervals.
 
         Returns
         -------
         dict
         """
-        return {"candidate": self.entrant.name, "log_loss": self.log_loss, "macro_f1": self.macro_f1}
+        folds = self.entrant.folds
+        val, rows = folds.val, np.flatnonzero(counted_rows(folds.val, folds.first.options.cut))
+        scorer = replace(Scorer.of(val.y[rows], self.p[rows], folds.first.rows.classes), brief=True)
+        spans = replicate([scorer], val.groups[rows], seed=seed).intervals()
+        told = {"candidate": self.entrant.name, "log_loss": self.log_loss, "macro_f1": self.macro_f1}
+        return {**told, "intervals": {"log_loss": spans["log_loss"], "macro_f1": spans["macro.f1"]}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -425,8 +436,8 @@ def model_card(
     if choice.verdict is not None:
         chosen |= {
             "rule": RULE,
-            "candidates": [one.to_dict() for one in sorted(scores.candidates, key=lambda one: one.log_loss)],
-            "baselines": [one.to_dict() for one in scores.baselines],
+            "candidates": [one.to_dict(scores.seed) for one in sorted(scores.candidates, key=lambda one: one.log_loss)],
+            "baselines": [one.to_dict(scores.seed) for one in scores.baselines],
             "verdict": choice.verdict.to_dict(),
         }
     p = None if choice.verdict is None else folds.of_first(kept.p)

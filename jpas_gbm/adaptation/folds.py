@@ -445,7 +445,7 @@ def check_rows(rows: TrainingRows, regime: Regime, run: Run) -> None:
             "the labelled target rows that train",
             "what the mocks teach of it stands" if regime.source else "the model knows nothing of it",
         ),
-        (scoring, f"{where} validation", "its probabilities keep the calibration common to all classes"),
+        (scoring, f"{where} validation", "its probabilities have no calibration of their own"),
     ):
         for name_of_class in _absent(part, rows.classes):
             run.note(f"{name_of_class} is absent from {name}: {remedy}.")

@@ -42,7 +42,7 @@ def simulate(
     result: Any,
     out: Out,
     config: Config = None,
-    rows: Annotated[int | None, Option(min=100, help="Mock rows (source).")] = None,
+    rows: Annotated[int | None, Option(min=0, help="Mock rows (source).")] = None,
     labelled: Annotated[int | None, Option(min=0, help="Labelled target rows.")] = None,
     unlabelled: Annotated[int | None, Option(min=0, help="Unlabelled target rows.")] = None,
     **more: object,

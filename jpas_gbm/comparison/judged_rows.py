@@ -250,7 +250,8 @@ def gap(draws: Replicates, model: int, other: int) -> dict[str, list[float | Non
     dict of str to [difference, lower, upper]
     """
     less = differences(draws.mean([model]), draws.mean([other]))
-    return {name: [less[name].difference, *(less[name].interval or (None, None))] for name in _TOLD}
+    names = [*_TOLD, *(name for name in less if name.startswith("per_class.") and name.endswith(".f1"))]
+    return {name: [less[name].difference, *(less[name].interval or (None, None))] for name in names}
 
 
 def _labelled_ids(dataset: Dataset) -> np.ndarray:

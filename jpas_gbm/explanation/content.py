@@ -288,6 +288,8 @@ class Ridge(Section):
     on_lya : float
         Share of rows in bins whose peak is a band that holds Lyα or lies within 3 % of it.
     bins : tuple of RidgeBin
+    on_lya_interval
+        95 % over objects; none in older results.
     """
 
     n: int
@@ -297,6 +299,7 @@ class Ridge(Section):
     slope_interval: Interval
     on_lya: float
     bins: tuple[RidgeBin, ...]
+    on_lya_interval: Interval = None
 
 
 class NotDefined(Section):

@@ -275,6 +275,11 @@ class Explanation:
             lines.append(f"{after} add {added} (mean ± scatter over rows) to the log-odds")
         return lines
 
+    def _sees(self, wavelength: float) -> bool:
+        """Return whether a wavelength lies between the ends of the bands."""
+        ends, half = self.content.bands.pivots, self.content.bands.widths / 2
+        return bool(np.nanmin(ends - half) <= wavelength <= np.nanmax(ends + half))
+
     def _redshift_lines(self) -> list[str]:
         lines, physics, ridge = [], self.content.physics, self.content.ridge
         first = self.pair[0]
@@ -291,10 +296,13 @@ class Explanation:
             slope = f"moves by d ln λ / d ln(1+z) = {cell(ridge.slope, ridge.slope_interval)} (1 is a line)"
             if not np.isfinite(ridge.slope):
                 slope = f"has no slope with ln(1+z): that takes {FEWEST_PEAKS} bins of {FEWEST_IN_BIN} {first} or more"
+            span = ridge.on_lya_interval and [100 * end for end in ridge.on_lya_interval]
+            on = f"it lies on Lyα for {cell(100 * ridge.on_lya, span, 0)} % of {seen}"
+            if not any(self._sees(one.lya) for one in ridge.bins):
+                on = f"the bands do not reach Lyα at the redshifts of {seen}"
             lines.append(
                 f"ridge: rank correlation of the strongest block of {first} with z "
-                f"{cell(ridge.rank_correlation, ridge.interval, sign=True)}; the peak of the mean {slope}; it lies on "
-                f"Lyα for {100 * ridge.on_lya:.0f} % of {seen}"
+                f"{cell(ridge.rank_correlation, ridge.interval, sign=True)}; the peak of the mean {slope}; {on}"
             )
         return lines
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..scores.bootstrap import intervals, mean_over, resample_rows, resample_weights
+from ..scores.bootstrap import Replicates, intervals, mean_over, resample_rows, resample_weights
 from ..surveys.bands import BandSystem
 from .attributions import Attributions
 from .blocks import LINES, NEAR, PHYSICS, Block, line_named, spectrum_columns, strongest
@@ -422,22 +422,23 @@ def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed
         return None
     columns, z = spectrum_columns(rows.bands), rows.z
     values, pivots = rows.values[:, columns], rows.bands.pivots[columns]
-    centres, peaks, count = ridge_peaks(values, z, pivots)
+    centres, peaks, _ = ridge_peaks(values, z, pivots)
     if not len(centres):
         return None
+    reach, lya = np.maximum(_ON_LINE, rows.bands.widths[columns] / pivots / 2), line_named("Lya").seen_at(centres)
 
-    def moves(drawn: np.ndarray) -> tuple[float, float]:
-        seen = drawn[there[drawn]]
-        slope = ridge_slope(*ridge_peaks(values[drawn], z[drawn], pivots)[:2])
-        return rank_correlation(by_block[seen], z[seen]), slope
+    def moves(drawn: np.ndarray) -> tuple[float, float, float]:
+        seen, (at, peak, many) = drawn[there[drawn]], ridge_peaks(values[drawn], z[drawn], pivots)
+        on = np.abs(np.log(peak / line_named("Lya").seen_at(at))) < reach[np.searchsorted(pivots, peak)]
+        share = many[on].sum() / many.sum() if len(many) else np.nan
+        return rank_correlation(by_block[seen], z[seen]), ridge_slope(at, peak), share
 
     rng = np.random.default_rng(np.random.SeedSequence([seed, 47]))
     draws = [moves(drawn) for drawn in resample_rows(rows.object_id, resamples, rng)]
-    span = intervals(np.array(draws).reshape(-1, 2))
-    lya = line_named("Lya").seen_at(centres)
-    reach = np.maximum(_ON_LINE, rows.bands.widths[columns] / pivots / 2)[np.searchsorted(pivots, peaks)]
-    on_line = np.abs(np.log(peaks / lya)) < reach
-    correlation, slope = moves(np.arange(len(z)))
+    drawn = np.array(draws).reshape(-1, 3)
+    span, (correlation, slope, on_lya) = intervals(drawn), moves(np.arange(len(z)))
+    objects = np.array([float(len(np.unique(rows.object_id)))])
+    of = Replicates({"on_lya": np.array([on_lya])}, {"on_lya": drawn[:, 2][None]}, {"on_lya": objects})
     place = _bin_of(z, _z_edges(z))
     numbers = [number for number in np.unique(place) if (place == number).sum() >= FEWEST_IN_BIN]
     bins = []
@@ -451,8 +452,9 @@ def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed
         interval=span[0],
         slope=slope,
         slope_interval=span[1],
-        on_lya=count[on_line].sum() / count.sum(),
+        on_lya=on_lya,
         bins=tuple(bins),
+        on_lya_interval=of.intervals()["on_lya"],
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..errors import CatalogueError, ListError
 from ..output.writers import probability_name
+from ..store import names_apart
 from ..surveys.batches import join_blocks
 from ..surveys.columns import ROW, Layout, Vocabulary, check_redshift
 from ..surveys.conversion import class_words, integers
@@ -252,11 +253,15 @@ def read_known(known: Tables | None, field: Predicted, scheme: LabelScheme) -> l
     CatalogueError
         If a file cannot be read.
     """
-    return [_read(one, number, field, scheme) for number, one in enumerate(each(known), start=1)]
+    tables = each(known)
+    apart = names_apart([one for one in tables if isinstance(one, str | Path)])
+    names = [
+        apart[one] if isinstance(one, str | Path) else f"known table {number}" for number, one in enumerate(tables, 1)
+    ]
+    return [_read(one, name, field, scheme) for one, name in zip(tables, names, strict=True)]
 
 
-def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> KnownTable:
-    name = Path(one).name if isinstance(one, str | Path) else f"known table {number}"
+def _read(one: Any, name: str, field: Predicted, scheme: LabelScheme) -> KnownTable:
     if _is_label_catalogue(one):
         labels, quality = read_labels(one, scheme=scheme)
         words, notes = np.array(scheme.classes)[labels.label], tuple(quality.notes())

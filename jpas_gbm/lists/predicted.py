@@ -273,7 +273,8 @@ def as_frame(table: object) -> pd.DataFrame:
     convert = getattr(table, "to_pandas", None)
     if convert is None:
         raise ListError(
-            f"cannot read a table from a {type(table).__name__}. Give a path, a DataFrame or an astropy Table."
+            f"cannot read a table from an object of type {type(table).__name__}. Give a path, a DataFrame or "
+            "an astropy Table."
         )
     frame: pd.DataFrame = convert()
     return frame

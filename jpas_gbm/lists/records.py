@@ -474,3 +474,21 @@ def stacked(first: np.ndarray, then: np.ndarray) -> np.ndarray:
         rows[name][: len(first)] = first[name]
         rows[name][len(first) :] = then[name] if name in theirs else np.nan if of.kind == "f" else np.zeros((), of)
     return rows
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Agreement in a bin of magnitude.
+
+    Parameters
+    ----------
+    rows : str
+    n : int
+    agree, interval : float, (float, float)
+        Share of equal classes, with Wilson's 95 % interval; None in older results.
+    """
+
+    rows: str
+    n: int
+    agree: float
+    interval: tuple[float, float] | None = None

@@ -17,6 +17,8 @@ from ..inputs import open_model
 from ..model import Model
 from ..output.writers import probability_name
 from ..run import Progress, Run, claim_file
+from ..scores.bootstrap import LEVEL, RESAMPLES, intervals
+from ..scores.losses import wilson
 from ..sealed import seal_companion
 from ..store import Made, Provenance, provenance, to_plain
 from ..surveys.columns import check_redshift
@@ -28,10 +30,12 @@ from ..surveys.reader import read_labels
 from ..surveys.schema import aliases
 from ..surveys.scheme import LabelScheme, default_scheme
 from ..surveys.spelling import ColumnNames
-from ..text import count
+from ..text import cell, count
 from .footprint import sky_places
 from .predicted import Tables, as_frame, column_numbers, each, paths_of
+from .records import Slice
 
+Interval = tuple[float, float]
 _BINS = 5
 _MOST_KINDS = 8
 
@@ -73,25 +77,8 @@ class Duel:
     theirs: int
     neither: int
     difference: float
-    interval: tuple[float, float]
+    interval: Interval
     chance: float
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Agreement in a bin of magnitude.
-
-    Parameters
-    ----------
-    rows : str
-    n : int
-    agree : float
-        Share of equal classes.
-    """
-
-    rows: str
-    n: int
-    agree: float
 
 
 @dataclass(frozen=True)
@@ -146,6 +133,8 @@ class ListComparison:
         Pairs of classes that differ, the most frequent first.
     notes : tuple of str
     provenance : Provenance
+    agree_interval, kappa_interval : (float, float)
+        95 %: Wilson's, and by bootstrap of the sources; None in older results.
     """
 
     names: tuple[str, str]
@@ -160,6 +149,8 @@ class ListComparison:
     kinds: tuple[Kind, ...]
     notes: tuple[str, ...]
     provenance: Made
+    agree_interval: Interval | None = None
+    kappa_interval: Interval | None = None
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
@@ -183,7 +174,8 @@ class ListComparison:
         ours, theirs = self.names
         lines = [
             f"{count(self.matched, 'source')} of {self.rows[0]:,} ({ours}) and {self.rows[1]:,} ({theirs}) in both",
-            f"equal classes: {self.agree:.4f}, Cohen's kappa {self.kappa:.3f}",
+            f"equal classes: {cell(self.agree, self.agree_interval, 4)}, "
+            f"Cohen's kappa {cell(self.kappa, self.kappa_interval)}",
         ]
         lines += [
             f"{d.rows}: {d.n} with a label, both right {d.both}, we alone {d.ours}, they alone {d.theirs}, neither "
@@ -191,18 +183,14 @@ class ListComparison:
             f"chance {d.chance:.2g}"
             for d in self.duels
         ]
-        lines += [f"{s.rows}: {count(s.n, 'source')}, equal {s.agree:.3f}" for s in self.slices]
+        lines += [f"{s.rows}: {count(s.n, 'source')}, equal {cell(s.agree, s.interval)}" for s in self.slices]
         lines += [
-            f"{k.ours}, for them {k.theirs}: {k.n:,}, magnitude {_or_dash(k.magnitude, 2)}, our P "
-            f"{_or_dash(k.probability, 2)}, flagged {k.flagged:.2f}"
+            f"{k.ours}, for them {k.theirs}: {k.n:,}, magnitude {cell(k.magnitude, digits=2)}, our P "
+            f"{cell(k.probability, digits=2)}, flagged {k.flagged:.2f}"
             + (f", right: we {k.ours_right}, they {k.theirs_right}" if self.duels else "")
             for k in self.kinds
         ]
         return lines + [f"note: {note}" for note in self.notes]
-
-
-def _or_dash(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def compare_lists(
@@ -291,15 +279,11 @@ def _judged(
     truth = _truth(we, tables, model, scheme, radius, notes)
     a, b, t, classes = we.label[here], they.label[there], truth[here], scheme.classes
     if not they.parts:
-        classes, family = tuple(scheme.spectypes), _family(scheme)
+        classes = tuple(scheme.spectypes)
+        family = np.array([classes.index(scheme.kind_of(name)) for name in scheme.classes])
         a, t = family[a], np.where(t >= 0, family[t], -1)
     found = _compared(we, a, b, t, here, classes) | {"notes": tuple(notes), "provenance": made}
     return ListComparison((we.name, they.name), classes, (len(we.ra), len(they.ra)), len(here), **found)
-
-
-def _family(scheme: LabelScheme) -> np.ndarray:
-    """Return the place of each class's spectral type."""
-    return np.array([list(scheme.spectypes).index(scheme.kind_of(name)) for name in scheme.classes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -388,12 +372,12 @@ def _truth(
         labels, _ = read_labels(path, scheme=scheme)
         here, there, _ = SkyIndex(labels.ra, labels.dec).nearest(we.ra, we.dec, radius)
         truth[here] = labels.label[there]
-    if tables and model is None:
-        notes.append("labels that our model was trained on count for us: name it with --model, to leave them out.")
-    elif tables and model is not None and model.known is None:
-        notes.append("labels that our model was trained on count for us: it was fitted by a version that kept none.")
-    elif tables and model is not None and model.known is not None:
-        used = SkyIndex(model.known.ra, model.known.dec).nearest(we.ra, we.dec, radius)[0]
+    known = None if model is None else model.known
+    if tables and known is None:
+        why = "name it with --model, to leave them out" if model is None else "a version that kept none fitted it"
+        notes.append(f"labels that our model was trained on count for us: {why}.")
+    elif tables and known is not None:
+        used = SkyIndex(known.ra, known.dec).nearest(we.ra, we.dec, radius)[0]
         notes.append(f"{count(int((truth[used] >= 0).sum()), 'label')} left out, having made our model.")
         truth[used] = -1
     return truth
@@ -405,13 +389,14 @@ def _compared(
     """Return the figures of a comparison of matched classes, with truth t, -1 where unknown."""
     k = len(classes)
     counts = np.bincount(a * k + b, minlength=k * k).reshape(k, k)
-    agree = float(np.trace(counts) / counts.sum())
-    expected = float((counts.sum(axis=0) * counts.sum(axis=1)).sum() / counts.sum() ** 2)
+    (agree, sure), (kappa, doubt) = _share(a == b), _kappa_of(counts)
     parts = {"all": t >= 0} | {f"true {name}": t == i for i, name in enumerate(classes)}
     return {
         "counts": tuple(tuple(int(n) for n in row) for row in counts),
         "agree": agree,
-        "kappa": (agree - expected) / (1 - expected) if expected < 1 else 1.0,
+        "agree_interval": sure,
+        "kappa": kappa,
+        "kappa_interval": doubt,
         "duels": tuple(
             duel(name, a[rows] == t[rows], b[rows] == t[rows]) for name, rows in parts.items() if rows.any()
         ),
@@ -441,17 +426,40 @@ def duel(rows: str, ours: np.ndarray, theirs: np.ndarray) -> Duel:
     difference, chance = float(ours.mean() - theirs.mean()), 1.0
     if lone := alone + alone_they:
         chance = float(binomtest(alone, lone).pvalue)
-    interval = _paired(both, alone, alone_they, neither)
-    return Duel(rows, len(ours), both, alone, alone_they, neither, difference, interval, chance)
+    cells = both, alone, alone_they, neither
+    return Duel(rows, len(ours), *cells, difference, _paired(*cells), chance)
 
 
-def _paired(both: int, alone: int, alone_they: int, neither: int) -> tuple[float, float]:
+def _share(equal: np.ndarray) -> tuple[float, Interval]:
+    """Return the share of rows that are equal, and its interval."""
+    low, high = wilson(int(equal.sum()), len(equal), LEVEL).tolist()
+    return float(equal.mean()), (low, high)
+
+
+def _kappa_of(counts: np.ndarray) -> tuple[float, Interval]:
+    """Return Cohen's kappa of sources by class and class, and its interval.
+
+    Resamples of sources are multinomial counts. What Wilson's interval of the agreement is wider than percentiles, that
+    of kappa is too, in quadrature: sources that are all alike are not sure.
+    """
+    n = int(counts.sum())
+    rng = np.random.default_rng(np.random.SeedSequence([0, n]))
+    drawn = rng.multinomial(n, counts.ravel() / n, RESAMPLES).reshape(-1, *counts.shape)
+    every = np.concatenate([counts[None], drawn]) / n
+    agree, chance = np.trace(every, axis1=1, axis2=2), (every.sum(axis=1) * every.sum(axis=2)).sum(axis=1)
+    kappa = np.where(chance < 1, (agree - chance) / np.maximum(1 - chance, 1 / n**2), 1.0)
+    spans = intervals(np.stack([agree, kappa], axis=1)[1:])
+    own, away = (np.abs(one - agree[0]) for one in (wilson(np.trace(counts), n, LEVEL), spans[0]))
+    more = np.sqrt(np.maximum(own**2 - away**2, 0)) / max(1 - chance[0], 1 / n**2)
+    low, high = kappa[0] + np.array([-1, 1]) * np.hypot(spans[1] - kappa[0], more)
+    return float(kappa[0]), (float(max(low, -1)), float(min(high, 1)))
+
+
+def _paired(both: int, alone: int, alone_they: int, neither: int) -> Interval:
     """Return the 95 % interval of a difference of paired shares, never beyond -1 to 1 (Newcombe 1998, method 10)."""
-    from astropy.stats import binom_conf_interval
-
     right = np.array([both + alone, both + alone_they])
     n, crossed = both + alone + alone_they + neither, float(both * neither - alone * alone_they)
-    low, high = np.abs(binom_conf_interval(right, n, confidence_level=0.95, interval="wilson") - right / n)
+    low, high = np.abs(wilson(right, n, LEVEL) - right / n)
     spread = np.sqrt(np.prod(right.astype(float) * (n - right)))
     alike = (max(crossed - n / 2, 0) if crossed > 0 else crossed) / spread if spread else 0.0
     less = np.sqrt(max(low[0] ** 2 - 2 * alike * low[0] * high[1] + high[1] ** 2, 0))
@@ -465,12 +473,12 @@ def _slices(mag: np.ndarray | None, equal: np.ndarray) -> tuple[Slice, ...]:
     if mag is None or np.isfinite(mag).sum() < 10 * _BINS:
         return ()
     edges = np.quantile(mag[np.isfinite(mag)], np.linspace(0, 1, _BINS + 1))
-    found = []
-    for low, high in pairwise(edges):
-        rows = (mag >= low) & ((mag < high) | (high == edges[-1]))
-        if rows.any():
-            found.append(Slice(f"magnitude {low:.2f} to {high:.2f}", int(rows.sum()), float(equal[rows].mean())))
-    return tuple(found)
+    bins = ((low, high, (mag >= low) & ((mag < high) | (high == edges[-1]))) for low, high in pairwise(edges))
+    return tuple(
+        Slice(f"magnitude {low:.2f} to {high:.2f}", int(rows.sum()), *_share(equal[rows]))
+        for low, high, rows in bins
+        if rows.any()
+    )
 
 
 def _kinds(

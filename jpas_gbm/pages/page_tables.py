@@ -402,7 +402,10 @@ def candidates_table(card: ModelCard) -> Table | None:
     Table or None
     """
     rows = [
-        (Cell(one["candidate"], kind), Cell.of(one["log_loss"], digits=4), Cell.of(one["macro_f1"], digits=4))
+        (
+            Cell(one["candidate"], kind),
+            *(Cell.of(one[name], one.get("intervals", {}).get(name), 4) for name in ("log_loss", "macro_f1")),
+        )
         for part, kind in ((card.get("candidates", ()), ""), (card.get("baselines", ()), "baseline"))
         for one in part
     ]
@@ -411,6 +414,8 @@ def candidates_table(card: ModelCard) -> Table | None:
         f", rows {cut_words(cut, magnitude_name(card.get('provenance')))}" if isinstance(cut, int | float) else ""
     )
     caption = f"Ways to use mocks and labels, scored on target validation{rows_words}."
+    if any("intervals" in one for one in card.get("candidates", ())):
+        caption += " In brackets, 95 % bootstrap intervals over objects."
     return Table.of(caption, ("way", "log loss", "macro-F1"), rows) if rows else None
 
 

@@ -237,8 +237,8 @@ class Results:
         else:
             known = ", ".join(kind.type.__name__ for kind in result_kinds())
             raise BundleError(
-                f"a {type(result).__name__} has no place on the page. Give a Comparison, Evaluation, Model, Dataset, "
-                f"{known}, or {_GIVE}."
+                f"an object of type {type(result).__name__} has no place on the page. Give a Comparison, "
+                f"Evaluation, Model, Dataset, {known}, or {_GIVE}."
             )
         self.folders.append(name)
 

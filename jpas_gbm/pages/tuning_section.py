@@ -8,7 +8,7 @@ from typing import Any, cast
 from ..options import Entry
 from ..store import Provenance, magnitude_name
 from ..text import DASH, count, cut_words, listed, number, sentence, span, sure, with_span
-from ..tuning.result import FILE, Study
+from ..tuning.result import COUNTED, FILE, Study
 from .figures.plates import HALF, WIDE, Panel, Plate, keyed
 from .figures.tuning import (
     Slice,
@@ -120,10 +120,11 @@ def _untuned(study: Study) -> str:
 
 def _trials(study: Study) -> str:
     kinds = {"complete": "did all the work", "pruned": "given up early"}
-    told = ", ".join(f"{n} {kinds.get(kind, kind)}" for kind, n in study.counts.outcomes.items())
+    told = ", ".join(f"{n} {kinds.get(kind, kind)}" for kind, n in study.counts.outcomes.items() if kind in COUNTED)
+    told = f"{f' ({told})' if told else ''}{study.counts.others}"
     spent = "" if study.counts.seconds is None else f", {study.counts.seconds:,.0f} s"
     ended = _ENDS.get(study.counts.ended, study.counts.ended)
-    return f"{study.counts.counted} of {study.counts.asked}{f' ({told})' if told else ''}{spent}; {ended}"
+    return f"{study.counts.counted} of {study.counts.asked}{told}{spent}; {ended}"
 
 
 def values_table(study: Study) -> Table | None:
@@ -206,7 +207,7 @@ def study_told(study: Study) -> str:
     """
     best, fresh, default = study.best, study.fresh, study.default
     told = [
-        f"Tuning ({study.name}, {count(study.counts.counted, 'trial')} of {study.regime}): best validation "
+        f"Tuning ({study.name}, {study.counts.words} of {study.regime}): best validation "
         f"{study.loss} {with_span(best.loss, best.interval, 4)}, trial {best.trial}, "
         f"on {count(study.rows, 'row')} that chose it"
     ]
@@ -288,7 +289,7 @@ def judged_words(study: Study) -> str:
 
 def _made(study: Study) -> str:
     seed = "seed not recorded" if study.seed is None else f"seed {study.seed}"
-    trials = f"{count(study.counts.counted, 'trial')} of regime {study.regime}"
+    trials = f"{study.counts.words} of regime {study.regime}"
     return f"{trials}, {judged_words(study)}; study and trainings of {seed}"
 
 

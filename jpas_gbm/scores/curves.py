@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 
 from ..run import compiled
-from .losses import BINS, width_bins
+from .losses import BINS, width_bins, wilson
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,8 +319,6 @@ def reliability(
     -----
     The interval is Wilson's (1927) at one sigma.
     """
-    from astropy.stats import binom_conf_interval
-
     if column is None:
         score, hit = p.max(axis=1), np.argmax(p, axis=1) == y
     else:
@@ -335,7 +333,7 @@ def reliability(
     n = n[used]
     mean_p = np.bincount(place, weights=score, minlength=bins)[used] / n
     hits = np.bincount(place, weights=hit, minlength=bins)[used]
-    low, high = binom_conf_interval(hits, n, confidence_level=_ONE_SIGMA, interval="wilson")
+    low, high = wilson(hits, n, _ONE_SIGMA)
     return ReliabilityCurve(n, mean_p, hits / n, low, high)
 
 

@@ -246,6 +246,23 @@ def mean_defined(values: np.ndarray, of: int | None = None) -> np.ndarray:
         return np.where(enough, np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0), np.nan)
 
 
+def wilson(hits: np.ndarray | int, n: np.ndarray | int, level: float) -> np.ndarray:
+    """Return Wilson's interval (1927) of plain shares, at a level of confidence, shape (2, ...): lower and upper ends.
+
+    Parameters
+    ----------
+    hits, n : array of int or int
+    level : float
+
+    Returns
+    -------
+    array
+    """
+    from astropy.stats import binom_conf_interval
+
+    return np.array(binom_conf_interval(hits, n, confidence_level=level, interval="wilson"))
+
+
 BINS = 10
 """Equal-width bins of the expected calibration error."""
 

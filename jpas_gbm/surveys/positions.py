@@ -25,8 +25,8 @@ def _chord(radius: float) -> float:
     """Return the length of the chord under an angle in arcsec on the unit sphere."""
     if not 0 <= radius <= _WIDEST:
         raise ConfigError(
-            f"a match within {radius:g} arcsec is none: sources of the same sky position are wanted. Give a radius of "
-            f"{_WIDEST:g} arcsec or less."
+            f"a match within {radius:g} arcsec is none: sources of the same sky position are wanted. Give a radius "
+            f"of 0 to {_WIDEST:g} arcsec."
         )
     return float(np.nextafter(2.0 * np.sin(0.5 * radius * _ARCSEC), np.inf))
 

@@ -47,6 +47,10 @@ SpaceEntry = Annotated[
 ]
 
 
+COUNTED = ("complete", "pruned", "failed")
+"""Outcomes that count towards the number of trials asked for; interrupted ones are tried again."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """How many trials there were.
@@ -68,6 +72,17 @@ class Counts:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     ended: str = "finished"
     seconds: float | None = None
+
+    @property
+    def others(self) -> str:
+        """Which trials took a number and do not count, in words."""
+        found = [f"{n} {name}" for name, n in self.outcomes.items() if n and name not in COUNTED]
+        return f" (numbered, but not counted: {', '.join(found)})" if found else ""
+
+    @property
+    def words(self) -> str:
+        """How many trials there were, in words."""
+        return f"{count(self.counted, 'trial')}{self.others}"
 
 
 @dataclass(frozen=True)
@@ -371,7 +386,7 @@ class Study(BaseModel):
 
     def _write_options(self, path: Path, options: FitOptions, point: Point) -> None:
         head = (
-            f"# Trial {point.trial} of a study of {count(self.counts.counted, 'trial')} of regime {self.regime}:\n"
+            f"# Trial {point.trial} of a study of {self.counts.words} of regime {self.regime}:\n"
             f"# {self.measured} {point.loss:.6f} on target validation. The same trees, with this seed:\n"
             f"#   jpas-gbm fit --config {path.name} --seed {self.seed} --data DATA --out MODEL\n"
         )
@@ -432,7 +447,7 @@ class Study(BaseModel):
     def _summary(self) -> str:
         best, counts = self.best, self.counts
         return (
-            f"{count(counts.counted, 'trial')} of regime {self.regime}, {counts.ended}; best trial {best.trial}, "
+            f"{counts.words} of regime {self.regime}, {counts.ended}; best trial {best.trial}, "
             f"{self.losses[0]} {best.loss:.4f}"
         )
 
@@ -444,10 +459,10 @@ class Study(BaseModel):
         list of str
         """
         best, counts = self.best, self.counts
-        outcomes = ", ".join(f"{n} {name}" for name, n in counts.outcomes.items())
+        outcomes = ", ".join(f"{n} {name}" for name, n in counts.outcomes.items() if name in COUNTED)
         figures = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in best.figures.items())
         lines = [
-            f"{counts.counted} of {count(counts.asked, 'trial')} of regime {self.regime} ({outcomes})",
+            f"{counts.counted} of {count(counts.asked, 'trial')} of regime {self.regime} ({outcomes}){counts.others}",
             f"best: trial {best.trial}, {best.candidate}: {figures}",
             "  " + ", ".join(f"{name} {_short(value)}" for name, value in best.values.items()),
             self._trust(),

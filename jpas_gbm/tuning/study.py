@@ -20,8 +20,9 @@ from ..options import TuneOptions, Value
 from ..run import Progress
 from ..sealed import read_arrays
 from .objective import Answers, FoldScore, Objective, joined, mean_figures
+from .result import COUNTED
 from .storage import START, at_work, defer_interrupts, is_alive, others_alive
-from .trials import COUNTED, ExploringSampler, NumberedSampler, outcome, reused
+from .trials import ExploringSampler, NumberedSampler, outcome, reused
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -20,7 +20,7 @@ from ..features.recipe import FeatureRecipe
 from ..options import FeatureOptions, FitOptions, TuneOptions, Value
 from ..run import Run
 from ..surveys.dataset import Dataset
-from .result import Trial
+from .result import COUNTED, Trial
 from .space import Space
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 
 FEWEST_FOR_IMPORTANCE = 8
-COUNTED = ("complete", "pruned", "failed")
-"""Outcomes that count towards the number of trials asked for; interrupted ones are tried again."""
 
 
 def outcome(trial: FrozenTrial) -> str:

@@ -24,11 +24,11 @@ from ..store import provenance
 from ..surveys.dataset import Dataset
 from ..text import count, duration
 from .objective import Objective
-from .result import Counts, Ladder, Point, Study
+from .result import COUNTED, Counts, Ladder, Point, Study
 from .space import Finalist, Fresh, Space, Untuned, flat, with_values
 from .storage import Identity, identity, ignore_interrupts, open_study, parent_interrupts
 from .study import OutOfTime, Work, earliest_as_good, load_answers, save_answers
-from .trials import COUNTED, importances, outcome, outcome_counts, trial_history, trial_table
+from .trials import importances, outcome, outcome_counts, trial_history, trial_table
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event

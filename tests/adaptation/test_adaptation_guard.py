@@ -42,12 +42,16 @@ def test_a_planted_useless_source_is_not_kept(tiny, quick_options):
     assert not fitted.card["verdict"]["adapted"]
     assert "keeps target" in fitted.card["verdict"]["sentence"]
     assert fitted.card["verdict"]["sentence"] in fitted.card["notes"]
+    for one in (*fitted.card["candidates"], *fitted.card["baselines"]):
+        for name, (low, high) in one["intervals"].items():
+            assert low < one[name] < high, "scores of candidates have intervals"
 
 
 def test_a_class_absent_from_target_labels_is_named(tiny, quick_options):
     fitted = fit(thinned(tiny, tiny.target.label != 0), config=override(quick_options, recipe="continue"), seed=0)
     assert any(note.startswith("QSO_high is absent from the labelled target rows") for note in fitted.card["notes"])
-    assert any(note.startswith("QSO_high is absent from labelled target validation") for note in fitted.card["notes"])
+    said = "QSO_high is absent from labelled target validation: its probabilities have no calibration of their own."
+    assert said in fitted.card["notes"]
     p = fitted.probabilities(tiny.target_rows("test"))
     assert np.isfinite(p).all()
 

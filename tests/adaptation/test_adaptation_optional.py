@@ -59,6 +59,8 @@ def test_scores_are_given_with_and_without_them(told, options, regime):
     assert gain == pytest.approx(less["macro.f1"] - found["macro.f1"]) and low <= gain <= high
     assert f"macro-F1 {less['macro.f1']:.3f} ({gain:+.4f} [{low:+.4f}, {high:+.4f}])" in line
     assert aside_lines(found.about) == [line]
+    gain, low, high = found.about["optional_gain"]["per_class.QSO_high.f1"]
+    assert f"F1 QSO_high {less['per_class.QSO_high.f1']:.3f} ({gain:+.4f} [{low:+.4f}, {high:+.4f}])" in line
     bare = model.probabilities(told.target_rows("test").replace(extra={}))
     assert np.isfinite(bare).all(), "a catalogue without them is classified all the same"
     if regime == "ssda":

@@ -126,6 +126,11 @@ def test_a_verb_that_is_terminated_leaves_nothing_half_written(tmp_path):
     assert running.returncode == 143 and b"Traceback" not in said and not list(tmp_path.iterdir())
 
 
+def test_simulate_takes_as_few_rows_as_python_does(tmp_path, run_here):
+    done = run_here("simulate", "--out", str(tmp_path / "s"), "--rows", "50", "--labelled", "20", "--unlabelled", "5")
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_next_run_clears_what_a_killed_verb_left_and_names_it(tmp_path, run_here):
     words = ["simulate", "--out", str(tmp_path / "s"), "--rows"]
     with subprocess.Popen([sys.executable, "-m", "jpas_gbm", *words, "100000"], stderr=subprocess.PIPE) as running:

@@ -36,6 +36,7 @@ def test_every_key_of_survey_files_stands_in_the_docs_with_its_words():
 
 def test_every_name_of_the_front_door_stands_in_the_reference():
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert len(jpas_gbm.__all__) == len(set(jpas_gbm.__all__))
     names = set(jpas_gbm.__all__) - {"__version__", "plot"}
     assert set(re.findall(r"^   ([A-Za-z]\w+)$", page, re.MULTILINE)) == names
 

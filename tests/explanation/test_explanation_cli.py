@@ -276,3 +276,21 @@ def test_a_slope_that_is_not_defined_says_why(fitted, rows):
     told = "\n".join(replace(found, content=found.content.model_copy(update={"ridge": few})).lines())
     assert "has no slope with ln(1+z): that takes 5 bins of 3" in told and "= - (1" not in told
     assert f"% of {ridge.bins[0].n} rows in 1 bin of redshift" in told
+
+
+def test_the_share_on_the_line_has_an_interval_and_is_of_redshifts_that_show_it(fitted, rows):
+    """Of galaxies and stars `it lies on Lyα for 0 %` was said, where no band reaches that line."""
+    from dataclasses import replace
+
+    from jpas_gbm.explanation.content import Ridge
+    from jpas_gbm.explanation.explain import explain
+
+    found = explain(fitted, rows, cut=np.inf)
+    ridge = found.content.ridge
+    low, high = (100 * one for one in ridge.on_lya_interval)
+    assert low < 100 * ridge.on_lya <= high or ridge.on_lya == low == 0
+    assert f"lies on Lyα for {100 * ridge.on_lya:.0f} [{low:.0f}, {high:.0f}] % of" in "\n".join(found.lines())
+    old = Ridge(**{name: value for name, value in ridge.model_dump().items() if name != "on_lya_interval"})
+    near = ridge.model_copy(update={"bins": tuple(one.model_copy(update={"lya": 1900.0}) for one in ridge.bins)})
+    for given, said in ((old, f"for {100 * ridge.on_lya:.0f} % of"), (near, "the bands do not reach Lyα at the redsh")):
+        assert said in "\n".join(replace(found, content=found.content.model_copy(update={"ridge": given})).lines())

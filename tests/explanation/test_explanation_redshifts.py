@@ -109,6 +109,8 @@ def test_the_ridge_moves_as_the_line_does(quasars):
     assert told.rank_correlation > 0.95 and told.interval[0] > 0.9
     assert abs(told.slope - 1) < 0.1 and told.on_lya > 0.95
     assert all(abs(one.peak / one.lya - 1) < 0.03 for one in told.bins)
+    low, high = told.on_lya_interval
+    assert 0.9 < low < told.on_lya <= high <= 1, "a share of all rows is not sure either"
     assert np.nanmax(np.abs(by_band / (1215.67 * (1 + z)) - 1)) < 0.06
 
 

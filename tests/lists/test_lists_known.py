@@ -54,6 +54,19 @@ def test_ids_of_the_survey_find_the_models_rows_where_positions_do_not(make, wor
     assert len(make(own=labelled_rows(rows, slice(0, 10)), rows=named)) == 3000
 
 
+def test_two_catalogues_of_one_name_are_told_apart(make, world, tmp_path):
+    rows, paths = world[1], []
+    for place, part in (("a", slice(0, 900)), ("b", slice(900, 1500))):
+        (tmp_path / place).mkdir()
+        paths.append(tmp_path / place / "known.fits")
+        Table({"RA": rows.ra[part], "DEC": rows.dec[part]}).write(paths[-1])
+    found = make(known=paths, number=40, flag_known=True)
+    assert [(one.name, one.rows) for one in found.known] == [("a/known.fits", 900), ("b/known.fits", 600)]
+    assert set(found.to_pandas()["KNOWN"].astype(str)) == {"", "a/known.fits", "b/known.fits"}
+    assert any("900 rows are sources of a/known.fits" in note for note in found.notes)
+    assert [one.name for one in make(known=paths[:1], number=40).known] == ["known.fits"]
+
+
 def test_known_sources_may_be_flagged_and_the_promise_is_of_the_new(make, world):
     rows = world[1]
     table = Table(

@@ -244,7 +244,7 @@ def test_known_sources_are_left_out_by_id_and_position(make, world):
         make(number=3, known=pd.DataFrame())
     with pytest.raises(ListError, match="every row of the predictions is a known source"):
         make(number=3, known=Table({"ra": rows.ra, "dec": rows.dec}))
-    with pytest.raises(ListError, match="cannot read a table from a int"):
+    with pytest.raises(ListError, match="cannot read a table from an object of type int"):
         make(number=3, known=[7])
 
 

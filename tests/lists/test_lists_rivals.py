@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 import jpas_gbm as jg
 from jpas_gbm.cli.verbs import app
-from jpas_gbm.errors import ListError
-from jpas_gbm.lists.rivals import ListComparison, duel
+from jpas_gbm.errors import ConfigError, ListError
+from jpas_gbm.lists.rivals import ListComparison, _kappa_of, duel
 from jpas_gbm.store import as_record
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -70,6 +70,40 @@ def test_agreement_and_who_is_right(world, tmp_path):
     assert as_record(found.to_dict(), ListComparison, "here").agree == found.agree
 
 
+def test_agreement_has_intervals_and_older_results_load_without(world):
+    """Agreement, kappa and slices stood alone: 0.700 of 10 sources read like 0.700 of a million."""
+    mine, other, *_, ours, theirs = world
+    found = jg.compare_lists(mine, other)
+    wilson = binomtest(int((ours == theirs).sum()), 700).proportion_ci(method="wilson")
+    assert found.agree_interval == pytest.approx((wilson.low, wilson.high))
+    low, high = found.kappa_interval
+    assert found.kappa - 0.06 < low < found.kappa < high < found.kappa + 0.06
+    for one in found.slices:
+        wilson = binomtest(round(one.agree * one.n), one.n).proportion_ci(method="wilson")
+        assert one.interval == pytest.approx((wilson.low, wilson.high))
+    lines = found.lines()
+    assert f"kappa {found.kappa:.3f} [{low:.3f}, {high:.3f}]" in lines[1]
+    assert f"equal classes: {found.agree:.4f} [{found.agree_interval[0]:.4f}, " in lines[1]
+    assert f"equal {one.agree:.3f} [{one.interval[0]:.3f}, " in "\n".join(lines)
+    assert found.to_dict()["kappa_interval"] == [low, high] == list(jg.compare_lists(mine, other).kappa_interval)
+    old = {name: value for name, value in found.to_dict().items() if not name.endswith("_interval")}
+    old["slices"] = [{name: value for name, value in one.items() if name != "interval"} for one in old["slices"]]
+    told = as_record(old, ListComparison, "here")
+    assert told.lines()[1] == f"equal classes: {found.agree:.4f}, Cohen's kappa {found.kappa:.3f}"
+
+
+def test_the_interval_of_kappa_covers_at_its_rate():
+    cells = np.array([[40, 5, 1], [4, 30, 5], [0, 6, 9]]) / 100
+    chance = float(cells.sum(axis=0) @ cells.sum(axis=1))
+    kappa, rng, inside = (np.trace(cells) - chance) / (1 - chance), np.random.default_rng(3), 0
+    for _ in range(300):
+        low, high = _kappa_of(rng.multinomial(150, cells.ravel()).reshape(3, 3))[1]
+        inside += low <= kappa <= high
+    assert 0.92 < inside / 300 < 0.985
+    assert _kappa_of(np.diag([5, 5]))[1] == (pytest.approx(0.445, abs=0.01), 1.0), "all alike are not sure"
+    assert _kappa_of(np.diag([5, 0]))[1] == (-1.0, 1.0), "one class alone tells nothing"
+
+
 def test_the_interval_of_paired_rows_covers_at_its_rate():
     rng, inside = np.random.default_rng(1), 0
     for _ in range(400):
@@ -116,6 +150,8 @@ def test_what_cannot_be_compared(world):
         jg.compare_lists(mine, other.drop(columns="CLASS"))
     with pytest.raises(ListError, match="no word of its column CLASS is a class, such as \\['7'\\]"):
         jg.compare_lists(mine, other.assign(CLASS=7))
+    with pytest.raises(ConfigError, match=r"within -1 arcsec is none: .* Give a radius of 0 to 3600 arcsec\."):
+        jg.compare_lists(mine, other, radius=-1)
     with pytest.raises(ListError, match="no source with a class in common within 1 arcsec"):
         jg.compare_lists(mine, other.assign(RAJ2000=10.0))
     holes = other.assign(CLASS=np.where(np.arange(700) < 30, "?", other["CLASS"]))

@@ -241,8 +241,8 @@ def test_results_in_memory_make_the_same_page(results, budget_curve, tiny, resul
     page = make_page(read_results([comparison, why, budget_curve, model, tiny]))
     keys = [section.key for section in page.sections]
     assert keys == ["summary", "regimes", "scores", "why", "labels", "data", "card", "provenance", "missing"]
-    with pytest.raises(BundleError, match=r"a dict has no place on the page\. Give a Comparison, Evaluation, Model"):
-        read_results([{}])
+    with pytest.raises(BundleError, match=r"an object of type int has no place on the page\. Give a Comp"):
+        read_results([5])
 
 
 def test_a_folder_is_shown_once_and_two_of_one_name_are_told_apart(evaluation_folder, results_folder, tmp_path):

@@ -17,6 +17,7 @@ from jpas_gbm.comparison.shown import pair_map
 from jpas_gbm.errors import ConfigError, OutputError
 from jpas_gbm.explanation.blocks import LINES
 from jpas_gbm.explanation.explanation import Explanation
+from jpas_gbm.model_folder import card_lines
 from jpas_gbm.pages.figures.attribution import mark_lines
 from jpas_gbm.pages.figures.data import _frame, _out_of_frame, map_figure, spectrum_figure
 from jpas_gbm.pages.figures.lists import waterfall_figure
@@ -238,6 +239,11 @@ def test_the_table_of_ways_names_the_magnitude():
     made = {"options": {"cut": 22.5}, "data": {"magnitude": "r (Legacy Surveys)"}}
     assert "rows with r (Legacy Surveys) ≤ 22.5" in candidates_table(card | {"provenance": made}).caption
     assert candidates_table(card).caption == "Ways to use mocks and labels, scored on target validation."
+    sure = {"candidates": [card["candidates"][0] | {"intervals": {"log_loss": [0.08, 0.12], "macro_f1": [0.87, 0.92]}}]}
+    assert "95 % bootstrap" in candidates_table(sure).caption
+    assert [cell.note for cell in candidates_table(sure).rows[0]] == ["", "[0.0800, 0.1200]", "[0.8700, 0.9200]"]
+    assert card_lines(sure, "")[1].endswith("log loss 0.1000 [0.0800, 0.1200]  macro-F1 0.9000 [0.8700, 0.9200]")
+    assert card_lines(card, "")[1].endswith("log loss 0.1000  macro-F1 0.9000")
 
 
 @pytest.mark.parametrize(("width", "z"), [(3.4, 0.0), (9.4, 0.0), (3.4, 2.2), (4.6, 0.3)])

@@ -345,6 +345,10 @@ def test_a_finite_space_is_exhausted_not_repeated(tiny, tmp_path):
     tuned = tune(tiny, config=options, out=tmp_path / "study", trials=5)
     assert tuned.ended == "exhausted" and tuned.counts.counted == 2
     assert any("every combination" in note for note in tuned.notes)
+    others = sum(tuned.counts.outcomes.values()) - 2
+    said = f"2 trials (numbered, but not counted: {others} repeated) of regime ssda, exhausted; best trial"
+    assert others == tuned.trials["trial"].max() - 1 and said in repr(tuned)
+    assert f"2 complete) (numbered, but not counted: {others} repeated)" in tuned.lines()[0]
 
 
 @pytest.mark.parametrize("regime", ["uda", "mocks-only"])

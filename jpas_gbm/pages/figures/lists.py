@@ -9,7 +9,7 @@ import numpy as np
 from ...lists.records import ThresholdCurve
 from ...lists.rivals import ListComparison
 from ...lists.target_list import TargetList
-from ...text import count, feature_words, listed, number, sentence
+from ...text import count, feature_words, listed, number, sentence, with_span
 from .attribution import mark_lines
 from .data import FLUX_LABEL, per_wavelength
 from .plates import BLUE, HALF, INK, MUTED, ORANGE, VERMILION, Panel, Plate, dress, keyed, nothing
@@ -325,7 +325,7 @@ def rivals_figure(result: ListComparison, ax: Axes) -> Axes:
     ax.set_yticks(place, result.classes, fontsize=7.5)
     ax.set_xlabel(f"class in {result.names[1]}")
     ax.set_ylabel(f"class in {result.names[0]}")
-    ax.set_title(f"{result.matched:,} sources, equal {result.agree:.3f}", fontsize=8.5)
+    ax.set_title(f"{result.matched:,} sources, equal {with_span(result.agree, result.agree_interval)}", fontsize=8.5)
     return ax
 
 
