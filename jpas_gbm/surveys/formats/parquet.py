@@ -441,7 +441,7 @@ class FrameTable(RawTable):
             self._odd = {str(name): why for name in plain if (why := _untaken(plain[[name]]))}
             taken = pa.Table.from_pandas(plain.drop(columns=list(self._odd)), preserve_index=False)
         self._table = taken.combine_chunks()
-        self.rows = self._table.num_rows
+        self.rows = len(plain)
         units, self.cards = _attributed(frame.attrs)
         fields = {field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema}
         self.columns = {name: fields.get(name) or Column(name, "float") for name in map(str, plain)}
