@@ -425,11 +425,11 @@ def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed
     centres, peaks, _ = ridge_peaks(values, z, pivots)
     if not len(centres):
         return None
-    reach, lya = np.maximum(_ON_LINE, rows.bands.widths[columns] / pivots / 2), line_named("Lya").seen_at(centres)
+    reach, line = np.maximum(_ON_LINE, rows.bands.widths[columns] / pivots / 2), line_named("Lya")
 
     def moves(drawn: np.ndarray) -> tuple[float, float, float]:
         seen, (at, peak, many) = drawn[there[drawn]], ridge_peaks(values[drawn], z[drawn], pivots)
-        on = np.abs(np.log(peak / line_named("Lya").seen_at(at))) < reach[np.searchsorted(pivots, peak)]
+        on = np.abs(np.log(peak / line.seen_at(at))) < reach[np.searchsorted(pivots, peak)]
         share = many[on].sum() / many.sum() if len(many) else np.nan
         return rank_correlation(by_block[seen], z[seen]), ridge_slope(at, peak), share
 
@@ -442,10 +442,10 @@ def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed
     place = _bin_of(z, _z_edges(z))
     numbers = [number for number in np.unique(place) if (place == number).sum() >= FEWEST_IN_BIN]
     bins = []
-    for number, centre, peak, line in zip(numbers, centres, peaks, lya, strict=True):
+    for number, centre, peak, lya in zip(numbers, centres, peaks, line.seen_at(centres), strict=True):
         own = by_block[place == number]
         low, block, high = np.nanquantile(own, [0.25, 0.5, 0.75]) if np.isfinite(own).any() else [np.nan] * 3
-        bins.append(RidgeBin(z=centre, n=len(own), peak=peak, lya=line, low=low, block=block, high=high))
+        bins.append(RidgeBin(z=centre, n=len(own), peak=peak, lya=lya, low=low, block=block, high=high))
     return Ridge(
         n=len(z),
         rank_correlation=correlation,
