@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .errors import checked as _checked
+
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
@@ -98,7 +100,10 @@ def __getattr__(name: str) -> Any:
     if name not in _DOOR:
         raise AttributeError(f"module 'jpas_gbm' has no attribute '{name}'. It offers: {', '.join(_DOOR)}.")
     module = importlib.import_module(f".{_DOOR[name]}", __name__)
-    return module if name == "plot" else getattr(module, name)
+    if name == "plot":
+        return module
+    found = getattr(module, name)
+    return _checked(found) if name.islower() else found
 
 
 def __dir__() -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import difflib
+import functools
 import operator
-from collections.abc import Iterable
-from typing import Any
+import reprlib
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ForwardRef, Union, get_args, get_origin
 
 
 class JpasGbmError(Exception):
@@ -84,6 +88,14 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
+def _shown(value: Any) -> str:
+    """Return a value in a few characters, text in quotes."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"a number of {value.bit_length():,} bits"
+
+
 def real_number(name: str, number: Any) -> float:
     """Return a number, or refuse words and NaN; infinity is one.
 
@@ -106,7 +118,7 @@ def real_number(name: str, number: Any) -> float:
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         if not isinstance(number, bool) and (value := float(number)) == value:
             return value
-    raise ConfigError(f"{name} {number}: is no number.")
+    raise ConfigError(f"{name} {_shown(number)}: is no number.")
 
 
 def whole_number(name: str, number: Any, least: int = 1) -> int:
@@ -134,4 +146,92 @@ def whole_number(name: str, number: Any, least: int = 1) -> int:
         whole = int(number) if hasattr(number, "is_integer") and number.is_integer() else operator.index(number)
         if not isinstance(number, bool) and whole >= least:
             return whole
-    raise ConfigError(f"{name} {number}: is no whole number of {least} or more.")
+    raise ConfigError(f"{name} {_shown(number)}: is no whole number of {least} or more.")
+
+
+class _Unknown(type):
+    """The type of a name that only a type checker imports: an object of whatever class may be meant."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+
+class _Names(dict[str, Any]):
+    """Names of a module, of Python, and for all others :class:`_Unknown`."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, _Unknown("_Unknown", (), {}))
+
+
+def _kinds(hint: Any, names: _Names) -> Iterator[Any]:
+    """Yield the types that a hint allows, one by one."""
+    if isinstance(hint, ForwardRef | str):
+        yield from _kinds(eval(hint if isinstance(hint, str) else hint.__forward_arg__, names), names)
+    elif get_origin(hint) in (Union, types.UnionType):
+        for one in get_args(hint):
+            yield from _kinds(one, names)
+    else:
+        yield hint
+
+
+_PLAIN = (str, bytes, bool, int, float, complex, list, tuple, set, frozenset, dict, range, type, types.FunctionType)
+
+
+def _is(value: Any, kind: Any, names: _Names) -> bool:
+    """Return whether a value is of one kind; numbers are left to those who look at their size."""
+    made_of = get_origin(kind) or kind
+    if kind is None or kind is types.NoneType:
+        return value is None
+    if kind is bool:
+        return type(value).__name__ in ("bool", "bool_")
+    if kind in (int, float):
+        return hasattr(value, "__float__") and not isinstance(value, type) and getattr(value, "ndim", 0) == 0
+    if isinstance(kind, _Unknown) or not isinstance(made_of, type):
+        return not (value is None or isinstance(value, _PLAIN))
+    if issubclass(made_of, Iterable) and not issubclass(made_of, Mapping) and get_args(kind):
+        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) != 1:
+            return False
+        wanted, every = tuple(_kinds(get_args(kind)[0], names)), value if hasattr(value, "__len__") else ()
+        return all(any(_is(one, k, names) for k in wanted) for one in every)
+    return isinstance(value, made_of) or made_of is object
+
+
+@functools.cache
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a verb of the door refuse arguments of types that it does not name.
+
+    Parameters
+    ----------
+    function : callable
+        With annotations.
+
+    Returns
+    -------
+    callable
+        The same; it raises :class:`ConfigError` for such an argument.
+    """
+    import inspect
+
+    signature = inspect.signature(function)
+    names = _Names(vars(inspect.getmodule(function)))
+    allowed = {
+        name: tuple(_kinds(one.annotation, names))
+        for name, one in signature.parameters.items()
+        if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+    }
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.suppress(TypeError):  # for names that there are not, which the call itself tells
+            for name, value in signature.bind(*args, **kwargs).arguments.items():
+                if name in allowed and not any(_is(value, kind, names) for kind in allowed[name]):
+                    raise ConfigError(
+                        f"{function.__name__}: {name}={_shown(value)} is of type {type(value).__name__}. "
+                        f"Allowed: {signature.parameters[name].annotation}."
+                    )
+        return function(*args, **kwargs)
+
+    call.__module__ = "jpas_gbm"
+    return call

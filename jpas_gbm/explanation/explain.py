@@ -12,7 +12,7 @@ import numpy as np
 from ..boosting.backend import UnpackableError
 from ..boosting.matrix import quiet_fills
 from ..config import options_of, override
-from ..errors import ConfigError, ExplanationError, FitError
+from ..errors import ConfigError, ExplanationError, FitError, whole_number
 from ..inputs import find_rows, open_catalogue, open_model
 from ..model import Model
 from ..options import ExplainOptions
@@ -81,7 +81,7 @@ def explain(
     blocks: int | None = None,
     refits: int = 0,
     legacy: Sequence[str | Path] | str | Path | None = None,
-    survey: str | None = None,
+    survey: str | Path | None = None,
     columns: OwnColumns | None = None,
     config: ExplainOptions | Mapping[str, object] | str | Path | None = None,
     seed: int = 0,
@@ -120,6 +120,7 @@ def explain(
     options = override(options_of(ExplainOptions, {} if config is None else config, ""), **changes)
     pair, tables = options.pair if pair is None else pair, [] if legacy is None else as_list(legacy)
     objects, run = [objects] if isinstance(objects, str) else objects, Run.start(seed, threads, progress)
+    refits = whole_number("refits", refits, 0)
     asked = _Asked(split, pair, objects, refits, tables, survey, columns, options, run)
     asked.check(_is_dataset(data))
     if out is not None:
@@ -139,7 +140,7 @@ class _Asked:
     objects: Sequence[str] | None
     refits: int
     legacy: Sequence[Source]
-    survey: str | None
+    survey: str | Path | None
     columns: OwnColumns | None
     options: ExplainOptions
     run: Run

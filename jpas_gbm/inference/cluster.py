@@ -339,7 +339,7 @@ def classify(
     rows: lsdb.Catalog | dd.DataFrame,
     model: str | Path,
     *,
-    survey: str | None = None,
+    survey: str | Path | None = None,
     columns: OwnColumns | None = None,
     tiles: str | Path | None = None,
     explain: str | None = None,

@@ -136,7 +136,7 @@ def predict(
     out: str | Path,
     *,
     legacy: Sequence[str | Path] | str | Path | None = None,
-    survey: str | None = None,
+    survey: str | Path | None = None,
     columns: OwnColumns | None = None,
     chunk_rows: int = CHUNK_ROWS,
     explain: str | None = None,

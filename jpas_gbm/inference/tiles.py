@@ -114,7 +114,7 @@ def calibrate_tiles(
     model: Model | str | Path,
     out: str | Path,
     *,
-    survey: str | None = None,
+    survey: str | Path | None = None,
     columns: OwnColumns | None = None,
     sources: int = _SOURCES,
     chunk_rows: int = CHUNK_ROWS,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,8 @@ from ..text import count, named_table
 if TYPE_CHECKING:
     from astropy.table import Table
 
-Tables: TypeAlias = "str | Path | pd.DataFrame | Table | Sequence[str | Path | pd.DataFrame | Table]"
+_Table = Union[str, Path, pd.DataFrame, "Table"]
+Tables: TypeAlias = _Table | Sequence[_Table]
 """A table, as a file or in memory, or several of them."""
 
 

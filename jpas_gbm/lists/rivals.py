@@ -235,7 +235,7 @@ def compare_lists(
     ListError
         If a table lacks positions or classes, or no source is in both.
     """
-    tables = [labels] if isinstance(labels, str | Path) else list(labels or ())
+    tables = paths_of(labels)
     inputs = [*paths_of(ours), *paths_of(theirs), *tables]
     if out is not None:
         claim_file(out, overwrite, inputs)

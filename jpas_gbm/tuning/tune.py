@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -146,7 +147,7 @@ def tune(
     trials: int,
     out: str | Path,
     regime: str = "ssda",
-    config: TuneOptions | str | Path = "tune",
+    config: TuneOptions | Mapping[str, object] | str | Path = "tune",
     timeout: float | str | None = None,
     jobs: int = 1,
     resume: bool = False,
@@ -166,7 +167,7 @@ def tune(
         Folder of the study: journal, answers and results.
     regime : str
         What training may touch.
-    config : TuneOptions or path
+    config : TuneOptions, mapping or path
         Space, objective and ladder: options, a file, or a shipped configuration.
     timeout : float or str, optional
         Time allowed to this call, s; a trial under way is tried again by `resume`.

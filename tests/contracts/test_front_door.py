@@ -2,19 +2,24 @@
 
 import importlib
 import inspect
+import pickle
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 import jpas_gbm as jg
 from jpas_gbm.config import load_options, override
+from jpas_gbm.errors import checked
 from jpas_gbm.options import TuneOptions
 
 VERBS = [
@@ -149,3 +154,66 @@ def test_all_submodules_import():
     for module in pkgutil.walk_packages(jg.__path__, "jpas_gbm."):
         if not module.name.endswith(("__main__", "catboost")):
             importlib.import_module(module.name)
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "told"),
+    [
+        (
+            "predict",
+            {"model": None, "catalogue": "c.fits", "out": "o.csv"},
+            "model=None is of type NoneType",
+        ),
+        ("predict", {"model": "m", "catalogue": "c.fits", "out": 5}, "out=5 is of type int. Allowed: str | Path"),
+        (
+            "predict",
+            {"model": "m", "catalogue": "c.fits", "out": "o.csv", "threads": "3"},
+            "threads=.3. is of type",
+        ),
+        ("predict", {"model": "m", "catalogue": "c.fits", "out": "o.csv", "keep": [5]}, r"keep=\[5\] is of type list"),
+        (
+            "predict",
+            {"model": "m", "catalogue": "c.fits", "out": "o.csv", "strict": "no"},
+            "strict=.no. is of type",
+        ),
+        ("fit", {"data": 7}, r"data=7 is of type int. Allowed: Dataset \| str \| Path \| None"),
+        ("targets", {"predictions": None}, "predictions=None is of type NoneType"),
+        ("inspect", {"files": "c.fits", "survey": []}, r"survey=\[\] is of type list"),
+        ("audit", {"data": "d", "radius": "1"}, "radius='1' is of type str"),
+        ("tune", {"data": "d", "trials": 1, "out": "s", "config": []}, r"config=\[\] is of type list"),
+    ],
+)
+def test_a_verb_refuses_arguments_of_other_types_by_name(verb, given, told):
+    with pytest.raises(jg.JpasGbmError, match=f"^{verb}: {told}"):
+        getattr(jg, verb)(**given)
+
+
+def test_a_verb_takes_numbers_paths_and_arrays_of_whatever_library(tmp_path):
+    takes = checked(_every_kind)
+    for given in (
+        {"path": Path("a"), "number": np.float32(2), "names": np.array(["a", "b"])},
+        {"path": "a", "number": 2, "names": ("a",)},
+        {"path": "a", "number": np.int64(2), "names": pd.Series(["a"]), "flag": np.bool_(True)},
+        {"path": pd.DataFrame(), "number": 2.5, "names": iter("ab"), "unknown": object()},
+    ):
+        assert takes(**given) == given
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nombre'"):
+        takes("a", 1, (), nombre=2)
+    with pytest.raises(jg.JpasGbmError, match="unknown=3 is of type int"):
+        takes("a", 1, (), unknown=3)
+
+
+def _every_kind(
+    path: "str | Path | pd.DataFrame",
+    number: "float",
+    names: "Iterable[str]",
+    flag: "bool" = False,
+    unknown: "NotImported | None" = None,  # noqa: F821
+) -> dict:
+    given = {"path": path, "number": number, "names": names, "flag": flag, "unknown": unknown}
+    return {name: value for name, value in given.items() if value is not None and value is not False}
+
+
+def test_a_verb_of_the_door_is_one_function_and_travels():
+    assert jg.predict is jg.predict
+    assert pickle.loads(pickle.dumps(jg.predict)) is jg.predict
