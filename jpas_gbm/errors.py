@@ -9,8 +9,8 @@ import functools
 import operator
 import reprlib
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ForwardRef, Union, get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
 class JpasGbmError(Exception):
@@ -165,21 +165,15 @@ class _Names(dict[str, Any]):
         return getattr(builtins, name, _Unknown("_Unknown", (), {}))
 
 
-def _kinds(hint: Any, names: _Names) -> Iterator[Any]:
-    """Yield the types that a hint allows, one by one."""
-    if isinstance(hint, ForwardRef | str):
-        yield from _kinds(eval(hint if isinstance(hint, str) else hint.__forward_arg__, names), names)
-    elif get_origin(hint) in (Union, types.UnionType):
-        for one in get_args(hint):
-            yield from _kinds(one, names)
-    else:
-        yield hint
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """Return the types that a hint allows."""
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 _PLAIN = (str, bytes, bool, int, float, complex, list, tuple, set, frozenset, dict, range, type, types.FunctionType)
 
 
-def _is(value: Any, kind: Any, names: _Names) -> bool:
+def _is(value: Any, kind: Any) -> bool:
     """Return whether a value is of one kind; numbers are left to those who look at their size."""
     made_of = get_origin(kind) or kind
     if kind is None or kind is types.NoneType:
@@ -193,8 +187,8 @@ def _is(value: Any, kind: Any, names: _Names) -> bool:
     if issubclass(made_of, Iterable) and not issubclass(made_of, Mapping) and get_args(kind):
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) != 1:
             return False
-        wanted, every = tuple(_kinds(get_args(kind)[0], names)), value if hasattr(value, "__len__") else ()
-        return all(any(_is(one, k, names) for k in wanted) for one in every)
+        wanted, every = _kinds(get_args(kind)[0]), value if hasattr(value, "__len__") else ()
+        return all(any(_is(one, k) for k in wanted) for one in every)
     return isinstance(value, made_of) or made_of is object
 
 
@@ -215,18 +209,18 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     import inspect
 
     signature = inspect.signature(function)
-    names = _Names(vars(inspect.getmodule(function)))
+    hints = get_type_hints(function, localns=_Names(vars(inspect.getmodule(function))))
     allowed = {
-        name: tuple(_kinds(one.annotation, names))
+        name: _kinds(hints[name])
         for name, one in signature.parameters.items()
-        if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+        if name in hints and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
     }
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         with contextlib.suppress(TypeError):  # for names that there are not, which the call itself tells
             for name, value in signature.bind(*args, **kwargs).arguments.items():
-                if name in allowed and not any(_is(value, kind, names) for kind in allowed[name]):
+                if name in allowed and not any(_is(value, kind) for kind in allowed[name]):
                     raise ConfigError(
                         f"{function.__name__}: {name}={_shown(value)} is of type {type(value).__name__}. "
                         f"Allowed: {signature.parameters[name].annotation}."

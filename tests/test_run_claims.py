@@ -96,7 +96,7 @@ def test_the_heads_that_claims_know_are_those_that_are_written():
 @pytest.mark.parametrize("number", [-1, 1.5, "a", None])
 @pytest.mark.parametrize("what", ["seed", "threads"])
 def test_seeds_and_threads_are_whole_numbers(what, number):
-    with pytest.raises(ConfigError, match=f"^{what} {number}: is no whole number of 0 or more"):
+    with pytest.raises(ConfigError, match=f"^{what} {number!r}: is no whole number of 0 or more"):
         Run.start(**{what: number})
 
 

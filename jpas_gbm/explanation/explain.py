@@ -80,7 +80,7 @@ def explain(
     rule: str | None = None,
     blocks: int | None = None,
     refits: int = 0,
-    legacy: Sequence[str | Path] | str | Path | None = None,
+    legacy: Source | Sequence[Source] | None = None,
     survey: str | Path | None = None,
     columns: OwnColumns | None = None,
     config: ExplainOptions | Mapping[str, object] | str | Path | None = None,
@@ -120,8 +120,7 @@ def explain(
     options = override(options_of(ExplainOptions, {} if config is None else config, ""), **changes)
     pair, tables = options.pair if pair is None else pair, [] if legacy is None else as_list(legacy)
     objects, run = [objects] if isinstance(objects, str) else objects, Run.start(seed, threads, progress)
-    refits = whole_number("refits", refits, 0)
-    asked = _Asked(split, pair, objects, refits, tables, survey, columns, options, run)
+    asked = _Asked(split, pair, objects, whole_number("refits", refits, 0), tables, survey, columns, options, run)
     asked.check(_is_dataset(data))
     if out is not None:
         claim_folder(out, "explanation", overwrite, [x for x in (model, data, *tables) if isinstance(x, str | Path)])

@@ -146,12 +146,12 @@ def need_cluster() -> None:
         ) from error
 
 
-def claim_cluster(cluster: object, catalogue: str | Path, out: str | Path, model: object, parted: bool = False) -> None:
+def claim_cluster(cluster: object, catalogue: object, out: str | Path, model: object, parted: bool = False) -> None:
     """Refuse what cannot be done on a cluster.
 
     Parameters
     ----------
-    cluster, catalogue, out : object, path, path
+    cluster, catalogue, out : object, object, path
         None is no cluster: then nothing is refused.
     model, parted : object, bool
         Must be the path of a folder; whether a shard or a merge is asked for, which a cluster does not need.
@@ -169,9 +169,10 @@ def claim_cluster(cluster: object, catalogue: str | Path, out: str | Path, model
     if Path(out).suffix.lower() != HATS:
         raise ConfigError(f"--cluster writes a HATS catalogue: give an --out that ends in {HATS}, not {out}.")
     heads = ("hats.properties", "properties", "collection.properties")
-    if not any((Path(catalogue) / head).is_file() for head in heads):
+    named = catalogue if isinstance(catalogue, str | Path) else "a table in memory"
+    if not any((Path(named) / head).is_file() for head in heads):
         raise ConfigError(
-            f"{catalogue}: is no HATS catalogue, whose partitions --cluster hands to its workers. Make one with "
+            f"{named}: is no HATS catalogue, whose partitions --cluster hands to its workers. Make one with "
             "hats-import, or use --shard and --merge, which take any file."
         )
     need_cluster()

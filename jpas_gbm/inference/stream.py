@@ -132,10 +132,10 @@ class PredictionSummary:
 
 def predict(
     model: Model | str | Path,
-    catalogue: str | Path,
+    catalogue: Source,
     out: str | Path,
     *,
-    legacy: Sequence[str | Path] | str | Path | None = None,
+    legacy: Source | Sequence[Source] | None = None,
     survey: str | Path | None = None,
     columns: OwnColumns | None = None,
     chunk_rows: int = CHUNK_ROWS,
@@ -157,7 +157,7 @@ def predict(
 
     Parameters
     ----------
-    model, catalogue : Model or path, path
+    model, catalogue : Model or path, path or table
         FITS, VOTable, Parquet, CSV, HDF5 or the paper's .npy; a folder or wildcard of such files, or a HATS catalogue.
     out : path
         FITS, Parquet, VOTable, CSV or ECSV by suffix; .hats is a HATS catalogue, whose rows stand by place on the sky.
@@ -187,7 +187,7 @@ def predict(
     known, opened = known_by(model, tiles), with_tiles(open_model(model), tiles)
     why = None if explain is None else WhyColumns(opened, explain, pair, threads)
     reader = open_for(opened, catalogue, own_survey(catalogue, survey, columns), strict)
-    kept, at = KeptColumns(reader, keep, out), None if cluster is None else (cluster, str(model), catalogue)
+    kept, at = KeptColumns(reader, keep, out), None if cluster is None else (cluster, str(model), str(catalogue))
     stream = _Stream(opened, reader, tables, why, intervals, blank, kept, threads, tiles, chunk_rows, known, given)
     return stream.run(out, part, merge, overwrite, progress, at)
 

@@ -144,7 +144,7 @@ def test_a_cut_that_leaves_nothing_is_refused():
     with pytest.raises(DatasetError, match="magnitude of -inf or brighter: they reach from 30.00"):
         brighter(np.array([np.nan, 30]), -np.inf)
     for cut in (np.nan, "faint"):
-        with pytest.raises(ConfigError, match=f"--cut {cut}: is no number"):
+        with pytest.raises(ConfigError, match=f"--cut {cut!r}: is no number"):
             brighter(np.array([20.0, 30.0]), cut)
     assert brighter(np.array([np.nan, 30]), np.inf).all()
     assert brighter(np.array([22.5, 22.6, np.nan]), 22.5).tolist() == [True, False, False]

@@ -301,5 +301,5 @@ def test_wise_tells_quasars_and_changes_nothing_else(tmp_path):
 @pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
 def test_a_seed_that_is_none_is_refused(seed, tmp_path):
     for call in (lambda: simulate(seed, rows=100), lambda: mocks([], tmp_path / "m", seed=seed)):
-        with pytest.raises(ConfigError, match=f"seed {seed}: is no whole number of 0 or more"):
+        with pytest.raises(ConfigError, match=f"seed {seed!r}: is no whole number of 0 or more"):
             call()

@@ -383,7 +383,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny, tmp_path
     assert not (tmp_path / "study").exists()
 
 
-@pytest.mark.parametrize(("given", "said"), [({"jobs": 1.5}, "jobs 1.5: is no"), ({"seed": "a"}, "seed a: is no")])
+@pytest.mark.parametrize(("given", "said"), [({"jobs": 1.5}, "jobs 1.5: is no"), ({"seed": "a"}, "seed 'a': is no")])
 def test_jobs_and_seeds_are_whole_numbers(tiny, tmp_path, given, said):
     with pytest.raises(ConfigError, match=said):
         tune(tiny, config=small_study(), out=tmp_path / "study", trials=1, **given)
