@@ -7,9 +7,11 @@ import contextlib
 import difflib
 import functools
 import operator
+import os
 import reprlib
 import types
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
@@ -164,6 +166,9 @@ class _Names(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         return getattr(builtins, name, _Unknown("_Unknown", (), {}))
 
+    def __contains__(self, name: object) -> bool:
+        return True
+
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
     """Return the types that a hint allows."""
@@ -189,7 +194,7 @@ def _is(value: Any, kind: Any) -> bool:
             return False
         wanted, every = _kinds(get_args(kind)[0]), value if hasattr(value, "__len__") else ()
         return all(any(_is(one, k) for k in wanted) for one in every)
-    return isinstance(value, made_of) or made_of is object
+    return isinstance(value, os.PathLike if made_of is Path else made_of)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import pickle
 import pkgutil
 import subprocess
@@ -193,6 +194,7 @@ def test_a_verb_takes_numbers_paths_and_arrays_of_whatever_library(tmp_path):
     for given in (
         {"path": Path("a"), "number": np.float32(2), "names": np.array(["a", "b"])},
         {"path": "a", "number": 2, "names": ("a",)},
+        {"path": _Elsewhere(), "number": 2, "names": []},
         {"path": "a", "number": np.int64(2), "names": pd.Series(["a"]), "flag": np.bool_(True)},
         {"path": pd.DataFrame(), "number": 2.5, "names": iter("ab"), "unknown": object()},
     ):
@@ -201,6 +203,11 @@ def test_a_verb_takes_numbers_paths_and_arrays_of_whatever_library(tmp_path):
         takes("a", 1, (), nombre=2)
     with pytest.raises(jg.JpasGbmError, match="unknown=3 is of type int"):
         takes("a", 1, (), unknown=3)
+
+
+class _Elsewhere(os.PathLike):
+    def __fspath__(self) -> str:
+        return "a"
 
 
 def _every_kind(
