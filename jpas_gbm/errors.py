@@ -8,6 +8,7 @@ import difflib
 import functools
 import operator
 import os
+import re
 import reprlib
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -157,14 +158,14 @@ class _Unknown(type):
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return cls
+        return _Unknown(name, (), {})
 
 
 class _Names(dict[str, Any]):
     """Names of a module, of Python, and for all others :class:`_Unknown`."""
 
     def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, _Unknown("_Unknown", (), {}))
+        return getattr(builtins, name, _Unknown(name, (), {}))
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -173,6 +174,12 @@ class _Names(dict[str, Any]):
 def _kinds(hint: Any) -> tuple[Any, ...]:
     """Return the types that a hint allows."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _worded(kinds: tuple[Any, ...]) -> str:
+    """Return types as they are written, without the modules that they are from."""
+    words = (str(kind) if get_args(kind) else "None" if kind is types.NoneType else kind.__name__ for kind in kinds)
+    return re.sub(r"\b[\w.]+\.", "", " | ".join(words))
 
 
 _PLAIN = (str, bytes, bool, int, float, complex, list, tuple, set, frozenset, dict, range, type, types.FunctionType)
@@ -228,7 +235,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
                 if name in allowed and not any(_is(value, kind) for kind in allowed[name]):
                     raise ConfigError(
                         f"{function.__name__}: {name}={_shown(value)} is of type {type(value).__name__}. "
-                        f"Allowed: {signature.parameters[name].annotation}."
+                        f"Allowed: {_worded(allowed[name])}."
                     )
         return function(*args, **kwargs)
 
