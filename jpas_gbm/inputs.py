@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ConfigError, ExplanationError
+from .errors import ConfigError, ExplanationError, FeatureMismatch
 from .model import Model
 from .model_folder import CARD, FORM, ModelCard
 from .predictions import open_rows
 from .sealed import open_sealed
 from .store import Provenance, dump_json, read_json, sha256
 from .surveys.catalogue import Catalogue
+from .surveys.dataset import Dataset
 from .surveys.imaging import RADIUS
 from .surveys.positions import SkyIndex, made_here
 from .surveys.reader import CatalogueReader, index_imaging
@@ -95,6 +96,37 @@ def open_catalogue(
         rows = imaging.attach(rows, threads)
         imaging.require_matches(str(data) if isinstance(data, str | Path) else "the catalogue", len(rows))
     return rows
+
+
+def same_classes(model: Model, dataset: Dataset) -> Dataset:
+    """Return a data set whose labels mean what the classes of a model do, or refuse it.
+
+    Parameters
+    ----------
+    model : Model
+    dataset : Dataset
+
+    Returns
+    -------
+    Dataset
+        The same.
+
+    Raises
+    ------
+    FeatureMismatch
+        If its classes are others, in another order, or parted at another redshift.
+    """
+    ours, theirs = (
+        ", ".join(f"{name} (z {low:g} to {high:g})" if name in of.parted else name for name, low, high in ranges)
+        for of in (model.scheme, dataset.scheme)
+        for ranges in [[(name, *of.z_range(name)) for name in of.classes]]
+    )
+    if ours != theirs:
+        raise FeatureMismatch(
+            f"the model tells {ours}; the labels of the data set are of {theirs}. Give data of the model's classes in "
+            "its order, or fit a model on these."
+        )
+    return dataset
 
 
 class MadeBy(Provenance, total=False):

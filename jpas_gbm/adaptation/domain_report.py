@@ -9,11 +9,10 @@ from typing import TypedDict
 import numpy as np
 from scipy.special import expit
 
-from ..boosting.decision import decide
 from ..config import override
 from ..errors import JpasGbmError
-from ..scores.bootstrap import mean_interval
-from ..scores.losses import confusion_matrix, log_losses, macro_f1
+from ..scores.bootstrap import RESAMPLES, replicate
+from ..scores.metrics import Scorer
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..text import count
@@ -26,8 +25,9 @@ from .weights import DomainWeights, Separation, fit_domain, separation_by_featur
 class Figures(TypedDict, total=False):
     """How good a model is on some rows.
 
-    ``classes`` counts the rows of each class; ``interval`` is the 95 % bootstrap interval over objects of
-    ``log_loss`` (nats), None with fewer than two objects; ``macro_f1`` is over the classes that are there.
+    ``classes`` counts the rows of each class; ``macro_f1`` is over the classes that are there. ``interval``, of
+    ``log_loss`` (nats), and ``intervals``, of the others by name, are 95 % bootstrap intervals over objects; None with
+    fewer than two objects.
     """
 
     classes: dict[str, int]
@@ -35,6 +35,7 @@ class Figures(TypedDict, total=False):
     interval: list[float] | None
     accuracy: float
     macro_f1: float
+    intervals: dict[str, list[float] | None]
 
 
 class Stratum(Figures):
@@ -153,16 +154,16 @@ class Answers:
         Figures
         """
         y, p, groups = self.y[rows], self.p[rows], self.groups[rows]
-        losses = log_losses(p, y)
-        decided = decide(p, None)
-        k = len(self.classes)
-        several = len(np.unique(groups)) > 1
+        scorer = replace(Scorer.of(y, p, self.classes), brief=True)
+        found = replicate([scorer], groups, RESAMPLES if len(np.unique(groups)) > 1 else 0, seed)
+        point, intervals = {name: float(value[0]) for name, value in found.point.items()}, found.intervals()
         return {
-            "classes": dict(zip(self.classes, np.bincount(y, minlength=k).tolist(), strict=True)),
-            "log_loss": float(losses.mean()),
-            "interval": list(mean_interval(losses, groups, seed)) if several else None,
-            "accuracy": float((decided == y).mean()),
-            "macro_f1": float(macro_f1(confusion_matrix(y, decided, k))),
+            "classes": dict(zip(self.classes, np.bincount(y, minlength=len(self.classes)).tolist(), strict=True)),
+            "log_loss": point["log_loss"],
+            "interval": intervals["log_loss"],
+            "accuracy": point["accuracy"],
+            "macro_f1": point["macro.f1"],
+            "intervals": {"accuracy": intervals["accuracy"], "macro_f1": intervals["macro.f1"]},
         }
 
 

@@ -46,7 +46,7 @@ def tune(
     result: Any,
     out: Out,
     trials: Annotated[int, Option(help="Trials that the study is to have in all.")],
-    regime: Annotated[str, Option(help="ssda, target-only or mocks-calibrated.")] = "ssda",
+    regime: Annotated[str | None, Option(help="ssda (default), target-only or mocks-calibrated.")] = None,
     data: Data = None,
     config: Annotated[str, Option(help="Space and objective: a YAML file, or a shipped one.")] = "tune",
     timeout: Annotated[str | None, Option(help="Time allowed, such as 90s, 45m or 2h.")] = None,
@@ -292,7 +292,7 @@ class Written:
 
 
 def _write(
-    results: list[str], out: str, figures: str | None, formats: str, width: str | None, overwrite: bool, progress: Any
+    results: list[str], out: str, figures: str | None, formats: str | None, overwrite: bool, **more: Any
 ) -> Written:
     """Write the page and say what is missing from it."""
     import jpas_gbm as jg
@@ -303,8 +303,8 @@ def _write(
 
     claim_file(out, overwrite, results)
     found = read_results(results)
-    wanted = [word.strip() for word in formats.split(",") if word.strip()]
-    jg.report(found, out, figures=figures, formats=wanted, width=width, overwrite=overwrite, progress=progress)
+    wanted = None if formats is None else [word.strip() for word in formats.split(",") if word.strip()]
+    jg.report(found, out, figures=figures, formats=wanted, overwrite=overwrite, **more)
     return Written(out, figures, missing_parts(found))
 
 
@@ -317,7 +317,7 @@ def report(
     ],
     out: Out,
     figures: Annotated[str | None, Option(help="A folder for each figure, its data (CSV) and captions.tex.")] = None,
-    formats: Annotated[str, Option(help="Of those files: png, pdf or both.")] = "png,pdf",
+    formats: Annotated[str | None, Option(help="Of those files: png, pdf or both (default).")] = None,
     width: Annotated[str | None, Option(help="Such as 3.4in or 86mm; many panels span both columns.")] = None,
     **more: object,
 ) -> Sequence[str]:

@@ -15,7 +15,7 @@ from ..adaptation.stages import outlook
 from ..atomic import atomic_folder, atomic_parts, clear_leftovers, refuse_existing
 from ..config import options_of
 from ..errors import ConfigError, FitError, whole_number
-from ..inputs import open_model
+from ..inputs import open_model, same_classes
 from ..model import Model
 from ..model_folder import ModelCard
 from ..options import REGIMES, FitOptions
@@ -49,6 +49,7 @@ Mark = TypeVar("Mark")
 
 BUDGET_REGIMES = ("mocks-calibrated", "target-only", "ssda")
 """Regimes of a label-budget curve unless others are asked for."""
+DRAWS = 3
 BUDGETS: tuple[int | str, ...] = (100, 300, 1000, 3000, 10000, ALL)
 """Target labels, train and validation together, unless others are asked for."""
 
@@ -102,7 +103,7 @@ def evaluate(
     if out is not None:
         claim_folder(out, "evaluation", overwrite, [one for one in (model, data) if isinstance(one, str | Path)])
     run = Run.start(seed, threads, progress)
-    fitted, dataset = open_model(model), open_dataset(data, seed, progress)
+    dataset = same_classes(fitted := open_model(model), open_dataset(data, seed, progress))
     given: dict[str, Any] = {"without_imaging": without_imaging, "seed": run.seed, "threads": run.threads}
     if train_brighter is not None:
         fitted, given["bright"] = taught_bright(fitted, dataset, train_brighter, (split, cut), run)
@@ -123,7 +124,7 @@ def compare(
     config: FitOptions | Mapping[str, object] | str | Path | None = None,
     cut: float | None = CUT,
     budgets: str | Sequence[int | str] | None = None,
-    draws: int = 3,
+    draws: int = DRAWS,
     keep_models: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -161,7 +162,7 @@ def compare(
         If a regime, option or budget is wrong, no row is left to test on, or `out` cannot be written.
     """
     chosen, budgets = _asked(regimes, budgets)
-    seeds, draws = whole_number("--seeds", seeds), whole_number("--draws", draws)
+    seeds, draws = _trainings(seeds, draws, budgets is not None, keep_models)
     of = "compare" if budgets is None else "budgets"
     options, run = options_of(FitOptions, config, of), Run.start(seed, threads, progress)
     if out is not None:
@@ -182,6 +183,15 @@ def _asked(
     """Return the regimes and budgets that are asked for."""
     every = REGIMES if budgets is None else BUDGET_REGIMES
     return check_regimes(every if regimes is None else regimes), None if budgets is None else read_budgets(budgets)
+
+
+def _trainings(seeds: int, draws: int, curve: bool, keep_models: bool) -> tuple[int, int]:
+    """Return the numbers of seeds and draws; refuse what a label-budget curve, or a comparison, would not heed."""
+    seeds, draws = whole_number("--seeds", seeds), whole_number("--draws", draws)
+    idle = {"--seeds": seeds != 1, "--keep-models": keep_models} if curve else {"--draws": draws != DRAWS}
+    for name in (name for name, given in idle.items() if given):
+        raise ConfigError(f"{name} {'does not go' if curve else 'only goes'} with --budgets. Leave one of them out.")
+    return seeds, draws
 
 
 def _save(comparison: Comparison, dataset: Dataset, out: Path, run: Run) -> None:
@@ -322,12 +332,9 @@ class Trainer:
         if known is not None:
             return known
         data = self.dataset if planned.keep is None else thin_labels(self.dataset, planned.keep)
-        again: dict[str, Any] = {
-            "seed": planned.seed,
-            "threads": self.run.threads,
-            "progress": self._under(planned.title),
-        }
-        fitted = (self.fit or fit_model)(data, config=planned.options, **again)
+        seed, threads, progress = planned.seed, self.run.threads, self._under(planned.title)
+        made = self.fit or fit_model
+        fitted = made(data, config=planned.options, seed=seed, threads=threads, progress=progress)
         if place is not None:
             fitted.save(place, overwrite=True)
         p = fitted.probabilities(self.held, threads=self.run.threads)
@@ -438,7 +445,7 @@ def label_budgets(
     options: FitOptions | None = None,
     *,
     fit: Fit | None = None,
-    draws: int = 3,
+    draws: int = DRAWS,
     cut: float | None = CUT,
     split: str = "test",
     n_bootstrap: int = 500,

@@ -13,7 +13,7 @@ from ..boosting.backend import UnpackableError
 from ..boosting.matrix import quiet_fills
 from ..config import options_of, override
 from ..errors import ConfigError, ExplanationError, FitError, whole_number
-from ..inputs import find_rows, open_catalogue, open_model
+from ..inputs import find_rows, open_catalogue, open_model, same_classes
 from ..model import Model
 from ..options import ExplainOptions
 from ..predictions import is_bare
@@ -171,7 +171,7 @@ def _explained(model: Model, data: Dataset | Catalogue | Source | None, asked: _
     if _is_dataset(data):
         # The built-in survey that a model was fitted on is the one of the model's own seed.
         seed = (model.card.get("provenance") or {}).get("seed")
-        dataset = open_dataset(data, run.seed if seed is None else int(seed), run.progress)
+        dataset = same_classes(model, open_dataset(data, run.seed if seed is None else int(seed), run.progress))
         if asked.objects:
             return _of_objects(model, dataset.target, asked)
         return _of_dataset(model, dataset, pair, asked)

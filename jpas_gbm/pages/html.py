@@ -105,7 +105,7 @@ def report(
     out: str | Path,
     *,
     figures: str | Path | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] | None = None,
     width: str | float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -120,8 +120,8 @@ def report(
         The HTML file.
     figures : path, optional
         A folder for the figures, the numbers that each shows (CSV) and their captions (``captions.tex``).
-    formats : sequence of {"png", "pdf"}
-        Their formats.
+    formats : sequence of {"png", "pdf"}, optional
+        Their formats; default: both.
     width : str or float, optional
         Their width, such as ``3.4in`` for a column of a paper or ``7.1in`` for a page; default: each its own.
     overwrite : bool
@@ -143,18 +143,22 @@ def report(
     OutputError
         If a file exists and may not be replaced, or cannot be written.
     """
-    if not formats or not set(formats) <= set(FORMATS):
-        raise ConfigError(f"--formats {','.join(formats)}: write {' or '.join(FORMATS)}, or both with a comma.")
+    told = None if formats is None else ",".join(formats)
+    if formats is not None and not (formats and set(formats) <= set(FORMATS)):
+        raise ConfigError(f"--formats {told}: write {' or '.join(FORMATS)}, or both with a comma.")
     inches = width_inches(width)
-    if width is not None and figures is None:
-        raise ConfigError(f"--width {width}: is of figures as files of their own. Say with --figures where they go.")
+    for name, value in (("width", width), ("formats", told)):
+        if value is not None and figures is None:
+            raise ConfigError(
+                f"--{name} {value}: is of figures as files of their own. Say with --figures where they go."
+            )
     if not isinstance(results, Results):
         results = read_results([results] if isinstance(results, str | Path) else results)
     page = make_page(results)
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(render_page(page, progress), encoding="utf-8")
     if figures is not None:
-        save_figures(page.plates, figures, formats, width=inches, overwrite=overwrite, progress=progress)
+        save_figures(page.plates, figures, formats or FORMATS, width=inches, overwrite=overwrite, progress=progress)
     return Path(out)
 
 

@@ -436,7 +436,8 @@ def strata_table(card: ModelCard) -> Table | None:
     classes, rows = list(found["classes"]), []
     for one in [*found["strata"], found]:
         ends = one.get("p_sky")
-        scores = (Cell.of(one["log_loss"], one["interval"]), Cell.of(one["accuracy"]), Cell.of(one["macro_f1"]))
+        scores = [Cell.of(one["log_loss"], one["interval"])]
+        scores += [Cell.of(one[name], one.get("intervals", {}).get(name)) for name in ("accuracy", "macro_f1")]
         head = "all" if ends is None else f"{number(ends[0], 2)} to {number(ends[1], 2)}"
         rows.append((head, one["n"], one["mocks"], *(one["classes"][name] for name in classes), *scores))
     return Table.of(

@@ -146,7 +146,7 @@ def tune(
     *,
     trials: int,
     out: str | Path,
-    regime: str = "ssda",
+    regime: str | None = None,
     config: TuneOptions | Mapping[str, object] | str | Path = "tune",
     timeout: float | str | None = None,
     jobs: int = 1,
@@ -165,8 +165,8 @@ def tune(
         How many the study is to have in all, with those of earlier runs.
     out : path
         Folder of the study: journal, answers and results.
-    regime : str
-        What training may touch.
+    regime : str, optional
+        What training may touch; goes over the configuration's, and is ssda where neither says.
     config : TuneOptions, mapping or path
         Space, objective and ladder: options, a file, or a shipped configuration.
     timeout : float or str, optional
@@ -193,7 +193,8 @@ def tune(
     place_named(out)
     limit, trials, jobs = _time_limit(timeout), whole_number("trials", trials), whole_number("jobs", jobs)
     seed = whole_number("seed", seed, 0)
-    space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
+    fit = flat(options.fit) | ({} if regime is None else {"regime": regime})
+    space = Space.build(with_values(fit_options(None, regime), fit, "fit"), options.space)
     starts = [space.start(given) for given in options.start]
     starts = [values for i, values in enumerate(starts) if values not in starts[:i]]
     dataset = open_dataset(data, seed, progress).for_training()

@@ -76,8 +76,11 @@ def test_strata_hold_every_row_once_and_average_to_the_whole():
         assert n @ [one[figure] for one in strata] / n.sum() == pytest.approx(found[figure])
     for one, after in pairwise(strata):
         assert one["p_sky"][1] < after["p_sky"][0]
-    for one in strata:
+    for one in [*strata, found]:
         assert one["interval"][0] < one["log_loss"] < one["interval"][1]
+        assert (
+            all(low < one[name] < high for name, (low, high) in one["intervals"].items()) and len(one["intervals"]) == 2
+        )
 
 
 def test_a_part_of_the_sky_without_mocks_is_seen():
@@ -100,7 +103,8 @@ def test_few_rows_make_few_strata():
     for n, count in ((1, 1), (FEWEST, 1), (2 * FEWEST, 2), (5 * FEWEST, 5), (500, 5)):
         found = coverage(rng.normal(size=n), np.zeros(1), answers(n, rng))
         assert len(found["strata"]) == count
-    assert coverage(np.zeros(1), np.zeros(1), answers(1, rng))["interval"] is None
+    alone = coverage(np.zeros(1), np.zeros(1), answers(1, rng))
+    assert alone["interval"] is None and alone["intervals"] == {"accuracy": None, "macro_f1": None}
 
 
 def test_a_stratum_of_one_class_has_figures():

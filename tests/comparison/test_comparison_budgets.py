@@ -160,6 +160,11 @@ def test_what_the_verb_takes_the_function_takes(dataset, make_fit, monkeypatch):
     for wrong in ({"seeds": 0}, {"seeds": 1.5}, {"draws": 0, "budgets": "50"}, {"draws": True, "budgets": "50"}):
         with pytest.raises(ConfigError, match="is no whole number of 1 or more"):
             compare("no data is read", **wrong)
+    for idle in ({"draws": 2}, {"seeds": 2, "budgets": "50"}, {"keep_models": True, "budgets": "50"}):
+        with pytest.raises(
+            ConfigError, match=f"--{next(iter(idle)).replace('_', '-')} .* with --budgets. Leave one of"
+        ):
+            compare("no data is read", **idle)
     for nameless in ("", [], "ssda,", ["ssda", ""]):
         with pytest.raises(ConfigError, match="a name is empty"):
             compare("no data is read", regimes=nameless)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import jpas_gbm.explanation.explain as explaining
+from jpas_gbm.comparison.compare import evaluate
 from jpas_gbm.errors import BundleError, ConfigError, ExplanationError, FeatureMismatch, OutputError
 from jpas_gbm.explanation.contributions import TreeContributions
 from jpas_gbm.explanation.explain import explain, refits_of
@@ -30,6 +31,16 @@ def without(dataset, **changes):
 def only(dataset, *codes):
     keep = np.isin(dataset.target.label, codes) | (dataset.target.label < 0)
     return replace(dataset, target=dataset.target.take(keep), target_split=dataset.target_split[keep])
+
+
+@pytest.mark.parametrize("change", [{"z_cut": 1.5}, {"classes": ("STAR", "GALAXY", "QSO_low", "QSO_high")}])
+def test_labels_that_mean_other_classes_are_refused(fitted, dataset, change):
+    other = replace(dataset, scheme=replace(dataset.scheme, **change))
+    for verb in (explain, evaluate):
+        with pytest.raises(
+            FeatureMismatch, match=r"the model tells QSO_high \(z 2.1 to inf\), .* or fit a model on these"
+        ):
+            verb(fitted, other)
 
 
 def test_what_it_carries(explanation):

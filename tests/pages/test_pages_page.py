@@ -283,6 +283,9 @@ def test_card_shows_the_domain_report(page, results):
     strata = card["domain"]["coverage"]["strata"]
     assert [row[1].text for row in tables["P(sky)"].rows[:-1]] == [f"{one['n']:,}" for one in strata]
     assert tables["P(sky)"].rows[-1][0].text == "all"
+    assert all(cell.note.startswith("[") for row in tables["P(sky)"].rows for cell in row[-3:])
+    before = {name: value for name, value in card["domain"]["coverage"].items() if name != "intervals"} | {"strata": []}
+    assert [cell.note for cell in strata_table({"domain": {"coverage": before}}).rows[0][-2:]] == ["", ""]
     assert tables["feature"].rows[0][0].text == card["domain"]["features"]["top"][0]["feature"]
 
 

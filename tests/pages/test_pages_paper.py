@@ -22,7 +22,7 @@ from jpas_gbm.pages.figures.attribution import mark_lines
 from jpas_gbm.pages.figures.data import _frame, _out_of_frame, map_figure, spectrum_figure
 from jpas_gbm.pages.figures.lists import waterfall_figure
 from jpas_gbm.pages.figures.plates import key_figure, plates_of
-from jpas_gbm.pages.figures.probabilities import _both_sides, redshift_figure, roc_figure
+from jpas_gbm.pages.figures.probabilities import _both_sides, redshift_figure, roc_figure, strata_plate
 from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure
 from jpas_gbm.pages.page_tables import candidates_table
 from jpas_gbm.pages.paper import captions_tex, paper_width, plate_figure, save_figures, save_plate, tex, width_inches
@@ -64,6 +64,8 @@ def test_a_width_of_no_figures_is_refused(tmp_path):
 
     with pytest.raises(ConfigError, match="--width 9in: is of figures as files of their own. Say with --figures where"):
         report(tmp_path, tmp_path / "page.html", width="9in")
+    with pytest.raises(ConfigError, match="--formats pdf: is of figures as files of their own. Say with --figures"):
+        report(tmp_path, tmp_path / "page.html", formats=["pdf"])
 
 
 @pytest.mark.parametrize("width", [3.4, 7.1])
@@ -244,6 +246,15 @@ def test_the_table_of_ways_names_the_magnitude():
     assert [cell.note for cell in candidates_table(sure).rows[0]] == ["", "[0.0800, 0.1200]", "[0.8700, 0.9200]"]
     assert card_lines(sure, "")[1].endswith("log loss 0.1000 [0.0800, 0.1200]  macro-F1 0.9000 [0.8700, 0.9200]")
     assert card_lines(card, "")[1].endswith("log loss 0.1000  macro-F1 0.9000")
+
+
+@pytest.mark.parametrize("width", [3.4, 7.1])
+def test_numbers_of_the_bars_of_strata_keep_apart(width):
+    strata = [{"n": 12_345, "mocks": 140_000, "p_sky": [i / 5, (i + 1) / 5]} for i in range(5)]
+    plate = strata_plate({"domain": {"coverage": {"n": 61_725, "mocks": 700_000, "strata": strata}}}, "ssda-seed0")
+    (ax,) = plate_figure(plate, width).axes
+    boxes = [text.get_window_extent() for text in [*ax.texts, ax.get_legend()]]
+    assert len(boxes) == 11 and not [1 for a, b in combinations(boxes, 2) if a.overlaps(b)]
 
 
 @pytest.mark.parametrize(("width", "z"), [(3.4, 0.0), (9.4, 0.0), (3.4, 2.2), (4.6, 0.3)])

@@ -351,6 +351,13 @@ def test_a_finite_space_is_exhausted_not_repeated(tiny, tmp_path):
     assert f"2 complete) (numbered, but not counted: {others} repeated)" in tuned.lines()[0]
 
 
+def test_a_regime_that_is_asked_for_goes_over_that_of_the_space(tiny, tmp_path):
+    options = small_study(fit={**FIT, "regime": "uda"}, fresh_seeds=0, ladder=[{}])
+    with pytest.raises(ConfigError, match="regime 'uda' may not touch target labels"):
+        tune(tiny, config=options, out=tmp_path / "study", trials=1)
+    assert tune(tiny, regime="target-only", config=options, out=tmp_path / "study", trials=1).regime == "target-only"
+
+
 @pytest.mark.parametrize("regime", ["uda", "mocks-only"])
 def test_a_regime_that_may_not_touch_labels_is_refused(tiny, tmp_path, regime):
     with pytest.raises(ConfigError, match=f"regime '{regime}' may not touch target labels"):

@@ -361,9 +361,9 @@ def covered_figure(coverage: Coverage, ax: Axes) -> Axes:
     ):
         shares = 100 * np.array(ns) / max(whole, 1)
         bars = ax.bar(np.arange(len(strata)) + side, shares, 0.36, color=colour, label=label)
-        ax.bar_label(bars, [f"{n:,}" for n in ns], fontsize=6.5)
-    ax.margins(y=0.2)
-    ax.legend(fontsize=7.5, ncols=2, loc="upper center")
+        ax.bar_label(bars, [f"{n:,}" for n in ns], fontsize=6.5, rotation=90, padding=2)  # upright, neighbours touch
+    ax.margins(y=0.3)
+    ax.legend(fontsize=7.5, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), borderaxespad=0.2)
     return _by_stratum(strata, ax, "share of the rows (%)")
 
 
