@@ -306,9 +306,7 @@ def mocks(
     JpasGbmError
         If a file is not understood, none can be a parent, an option is wrong, or the folder may not be written.
     """
-    options = override(options_of(MocksOptions, MocksOptions() if config is None else config, ""), rows=rows)
-    if options.depth_offset is None:  # the wide survey is shallower than miniJPAS; a table says what is meant
-        options = override(options, depth_offset=SimulateOptions().depth_offset if depths is None else 0.0)
+    options = _with_offset(options_of(MocksOptions, MocksOptions() if config is None else config, ""), rows, depths)
     seed, inputs = Run.start(seed).seed, [path for path, _ in spectra_paths(spectra)]
     claim_folder(out, "mocks", overwrite, [*inputs, curves, depths, *(apart or [])])
     camera, tiles = camera_with(_system(bands), depths, options.depth_offset or 0.0)
@@ -316,6 +314,13 @@ def mocks(
     parents = _kept_apart(learn_parents(read_spectra(spectra)), apart or [])
     with atomic_folder(out, overwrite=overwrite) as folder:
         return _write(folder, str(out), ParentLight(parents, seen, options), camera, tiles, seed, inputs, progress)
+
+
+def _with_offset(options: MocksOptions, rows: int | None, depths: str | Path | None) -> MocksOptions:
+    """Return options that say what is added to depths: a table says what is meant, and the built-in are miniJPAS's."""
+    own = SimulateOptions().depth_offset if depths is None else 0.0
+    given = own if options.depth_offset is None else options.depth_offset
+    return override(options, rows=rows, depth_offset=given)
 
 
 def _system(bands: str) -> str:
