@@ -87,7 +87,7 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     str
         One sentence, with a blank in front.
     """
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
@@ -196,8 +196,13 @@ def _is(value: Any, kind: Any) -> bool:
         return hasattr(value, "__float__") and not isinstance(value, type) and getattr(value, "ndim", 0) == 0
     if isinstance(kind, _Unknown) or not isinstance(made_of, type):
         return not (value is None or isinstance(value, _PLAIN))
+    if issubclass(made_of, Mapping) and get_args(kind) and get_origin(get_args(kind)[1]) is Mapping:
+        return isinstance(value, Mapping) and all(isinstance(one, Mapping) for one in value.values())
     if issubclass(made_of, Iterable) and not issubclass(made_of, Mapping) and get_args(kind):
-        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) != 1:
+        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__") or hasattr(value, "columns"):
+            return False
+        fixed = made_of is tuple and ... not in get_args(kind)
+        if getattr(value, "ndim", 1) == 0 or (fixed and len(value) != len(get_args(kind))):
             return False
         wanted, every = _kinds(get_args(kind)[0]), value if hasattr(value, "__len__") else ()
         return all(any(_is(one, k) for k in wanted) for one in every)
@@ -220,18 +225,20 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     import inspect
 
-    signature = inspect.signature(function)
-    hints = get_type_hints(function, localns=_Names(vars(inspect.getmodule(function))))
-    allowed = {
-        name: _kinds(hints[name])
-        for name, one in signature.parameters.items()
-        if name in hints and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
-    }
+    def resolved(of: Any) -> Mapping[str, object]:
+        return get_type_hints(of, localns=_Names(vars(inspect.getmodule(of))))
+
+    signature, hints = inspect.signature(function), dict(resolved(function))
+    more = next((name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD), "")
+    for typed in get_args(hints.pop(more, None)):  # of Unpack: a TypedDict
+        hints |= resolved(typed)
+    allowed = {name: _kinds(hint) for name, hint in hints.items()}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         with contextlib.suppress(TypeError):  # for names that there are not, which the call itself tells
-            for name, value in signature.bind(*args, **kwargs).arguments.items():
+            given = signature.bind(*args, **kwargs).arguments
+            for name, value in {**given, **given.get(more, {})}.items():
                 if name in allowed and not any(_is(value, kind) for kind in allowed[name]):
                     raise ConfigError(
                         f"{function.__name__}: {name}={_shown(value)} is of type {type(value).__name__}. "

@@ -161,8 +161,8 @@ class Known:
 def match_known(field: Predicted, tables: Sequence[KnownTable], radius: float = RADIUS) -> Known:
     """Find the rows of a field that catalogues have.
 
-    A row is known if a catalogue has its object id, all columns that name the row with the same numbers, or a source
-    within the radius. Of several catalogues the first counts.
+    A row is known if a catalogue has its object id, above 0, all columns that name the row with the same numbers, or a
+    source within the radius. Of several catalogues the first counts.
 
     Parameters
     ----------
@@ -197,8 +197,9 @@ def _places(field: Predicted, table: KnownTable, radius: float) -> tuple[np.ndar
     for names in ((_OBJECT,), tuple(name for name in field.ids if name != _OBJECT)):
         if not names or not set(names) <= set(table.ids) or not set(names) <= set(field.ids):
             continue
-        theirs = pd.MultiIndex.from_arrays([table.ids[name] for name in names])
-        first = np.flatnonzero(~theirs.duplicated())
+        theirs, ids = pd.MultiIndex.from_arrays([table.ids[name] for name in names]), table.ids[names[0]]
+        nobody = (ids <= 0) & ~made_here(ids) & (names == (_OBJECT,))  # as DESI has it where there is no target
+        first = np.flatnonzero(~theirs.duplicated() & ~nobody)
         place = theirs[first].get_indexer(pd.MultiIndex.from_arrays([field.ids[name] for name in names]))
         matched = (place >= 0) & (row < 0)
         row[matched] = first[place[matched]]

@@ -355,7 +355,7 @@ def _their_types(frame: pd.DataFrame, names: ColumnNames, scheme: LabelScheme, n
     words = class_words(scheme) | (_SQUEZE if column.upper() == THEIR_CLASSES[0] else {})
     given = as_text(frame[column].to_numpy(object)).tolist()
     types = np.array([words.get(one.removesuffix(".0").upper(), "") for one in given])
-    if not (types != "").any():
+    if len(types) and not (types != "").any():
         raise ListError(
             f"{name}: no word of its column {column} is a class, such as {sorted(set(given))[:5]}. Known are "
             f"{', '.join(scheme.spectypes)} and {', '.join(scheme.classes)}."
@@ -472,8 +472,8 @@ def _slices(mag: np.ndarray | None, equal: np.ndarray) -> tuple[Slice, ...]:
     """Return the agreement in bins of magnitude of equal numbers of rows."""
     if mag is None or np.isfinite(mag).sum() < 10 * _BINS:
         return ()
-    edges = np.quantile(mag[np.isfinite(mag)], np.linspace(0, 1, _BINS + 1))
-    bins = ((low, high, (mag >= low) & ((mag < high) | (high == edges[-1]))) for low, high in pairwise(edges))
+    edges = np.unique(np.quantile(mag[np.isfinite(mag)], np.linspace(0, 1, _BINS + 1)))
+    bins = ((low, top, (mag >= low) & (mag <= top if top == edges[-1] else mag < top)) for low, top in pairwise(edges))
     return tuple(
         Slice(f"magnitude {low:.2f} to {high:.2f}", int(rows.sum()), *_share(equal[rows]))
         for low, high, rows in bins

@@ -414,8 +414,8 @@ class ListKeywords(TypedDict, total=False):
     """
 
     confidence: float
-    magnitudes: tuple[float | None, float | None] | str
-    redshifts: tuple[float | None, float | None] | str
+    magnitudes: tuple[float | None, float | None] | str | None
+    redshifts: tuple[float | None, float | None] | str | None
     bin_edges: Sequence[float] | str
     prior: str | Path | Sequence[float] | Sequence[Sequence[float]] | None
     prior_edges: Sequence[float] | str
@@ -469,12 +469,12 @@ def list_options(
         If an option is unknown or wrong, or options do not belong together.
     """
     given: dict[str, Any] = {name: value for name, value in more.items() if name not in _NOISE}
-    limits = given.get("magnitudes") or (None, None)
+    asked = (given.get(name) for name in ("magnitudes", "redshifts"))
+    limits, z = ((None, None) if one is None or not len(one) else one for one in asked)
     bright, faint = magnitude_limits(limits) if isinstance(limits, str) else limits
     if cut is not None and faint is not None:
         raise ConfigError(f"cut {cut:g} and the faintest of the magnitudes, {faint:g}, are the same thing. Give one.")
-    z = given.get("redshifts") or (None, None)
-    given["redshifts"] = redshift_limits(z) if isinstance(z, str) else z
+    given["redshifts"] = redshift_limits(z) if isinstance(z, str) else tuple(z)
     shares, edges = read_prior(given.get("prior"))
     if edges and given.get("prior_edges"):
         raise ConfigError(f"--prior-edges: {given['prior']} has edges of its own. Leave one of them out.")

@@ -154,14 +154,14 @@ def block_rows(block: Block) -> int:
     Parameters
     ----------
     block : dict of str to array
-        One column or more.
+        Its columns.
 
     Returns
     -------
     int
-        The length of its columns.
+        The length of its columns; 0 where it has none.
     """
-    return len(next(iter(block.values())))
+    return len(next(iter(block.values()), ()))
 
 
 def join_blocks(blocks: Sequence[Block]) -> Block:

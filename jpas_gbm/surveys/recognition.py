@@ -319,18 +319,16 @@ def as_table(source: Source, hdu: Extension = None) -> RawTable:
         return open_table(source, hdu)
     if isinstance(source, RawTable):
         return source
-    library = type(source).__module__.partition(".")[0]
-    if library == "pandas" and hasattr(source, "columns"):
+    kind = f"{type(source).__module__.partition('.')[0]}.{type(source).__name__}".removeprefix("builtins.")
+    if kind.startswith("pandas.") and hasattr(source, "columns"):
         from .formats.parquet import FrameTable
 
         return FrameTable(source)
-    if library == "astropy" and hasattr(source, "itercols"):
+    if kind.startswith("astropy.") and hasattr(source, "itercols"):
         from .formats.votable import ArrayTable
 
         return ArrayTable.of(source)
-    raise CatalogueError(
-        f"a catalogue is read from a path, an astropy Table or a pandas DataFrame, not from {type(source).__name__}."
-    )
+    raise CatalogueError(f"a catalogue is read from a path, an astropy Table or a pandas DataFrame, not from {kind}.")
 
 
 def recognise(source: Source) -> SurveySchema:

@@ -182,6 +182,10 @@ def test_all_submodules_import():
         ("inspect", {"files": "c.fits", "survey": []}, r"survey=\[\] is of type list"),
         ("audit", {"data": "d", "radius": "1"}, "radius='1' is of type str"),
         ("tune", {"data": "d", "trials": 1, "out": "s", "config": []}, r"config=\[\] is of type list"),
+        ("targets", {"predictions": "p", "bin_edges": 3}, r"bin_edges=3 is of type int. Allowed: Sequence\[float\]"),
+        ("targets", {"predictions": "p", "magnitudes": (18,)}, r"magnitudes=\(18,\) is of type tuple"),
+        ("targets", {"predictions": "p", "prior": [0.5, "x"]}, r"prior=\[0.5, 'x'\] is of type list"),
+        ("prepare", {"source": "s", "target": "t", "columns": {"target": 3}}, r"columns={'target': 3} is of type dict"),
     ],
 )
 def test_a_verb_refuses_arguments_of_other_types_by_name(verb, given, told):

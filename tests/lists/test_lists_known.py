@@ -54,6 +54,15 @@ def test_ids_of_the_survey_find_the_models_rows_where_positions_do_not(make, wor
     assert len(make(own=labelled_rows(rows, slice(0, 10)), rows=named)) == 3000
 
 
+def test_ids_that_name_no_target_match_none(make, world, samples):
+    """DESI writes -1, or 0, where a fibre has no target: such rows were all one known source."""
+    ids = np.where(np.arange(3000) < 1000, np.arange(3000) % 2 - 1, np.arange(3000))
+    named = samples.replace(world[1], ids={"TARGETID": ids, "NUMBER": np.arange(3000)})
+    table = pd.DataFrame({"TARGETID": [-1, 0, 2000], "RA": 10.0, "DEC": -80.0, "X": 1})
+    twice = pd.concat([table, table[["X"]]], axis=1)  # a column that nothing reads may stand twice
+    assert [(one.rows, one.name) for one in make(known=twice, rows=named, number=40).known] == [(1, "known table 1")]
+
+
 def test_two_catalogues_of_one_name_are_told_apart(make, world, tmp_path):
     rows, paths = world[1], []
     for place, part in (("a", slice(0, 900)), ("b", slice(900, 1500))):

@@ -92,6 +92,14 @@ def test_agreement_has_intervals_and_older_results_load_without(world):
     assert told.lines()[1] == f"equal classes: {found.agree:.4f}, Cohen's kappa {found.kappa:.3f}"
 
 
+def test_slices_of_magnitude_hold_each_source_once(world):
+    mine, other, *_ = world
+    faint = mine.assign(MAG=np.where(np.arange(700) < 400, mine["MAG"], 22.0))  # two bins would begin and end there
+    slices = jg.compare_lists(faint, other).slices
+    assert sum(one.n for one in slices) == 700 and len(slices) == 3
+    assert jg.compare_lists(mine.assign(MAG=21.0), other).slices == ()
+
+
 def test_the_interval_of_kappa_covers_at_its_rate():
     cells = np.array([[40, 5, 1], [4, 30, 5], [0, 6, 9]]) / 100
     chance = float(cells.sum(axis=0) @ cells.sum(axis=1))
@@ -150,6 +158,8 @@ def test_what_cannot_be_compared(world):
         jg.compare_lists(mine, other.drop(columns="CLASS"))
     with pytest.raises(ListError, match="no word of its column CLASS is a class, such as \\['7'\\]"):
         jg.compare_lists(mine, other.assign(CLASS=7))
+    with pytest.raises(ListError, match="have no source with a class in common"):
+        jg.compare_lists(mine, other[:0])
     with pytest.raises(ConfigError, match=r"within -1 arcsec is none: .* Give a radius of 0 to 3600 arcsec\."):
         jg.compare_lists(mine, other, radius=-1)
     with pytest.raises(ListError, match="no source with a class in common within 1 arcsec"):

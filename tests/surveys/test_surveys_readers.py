@@ -514,6 +514,13 @@ def test_plain_tables(tmp_path):
     assert len(read_table(tmp_path / "e.csv")) == 0
     pq.write_table(pa.table({"n": pa.array([1, None])}), tmp_path / "n.parquet")
     assert np.isnan(read_table(tmp_path / "n.parquet")["n"][1])
+    assert read_table(Table({"pair": np.zeros((2, 2))})).shape == (0, 0)  # no plain column at all
+    frame = pd.DataFrame([[1, 2, 3]], columns=[1, "1", "a"])
+    assert read_table(frame, ["a"]).to_numpy().tolist() == [[3]]
+    with pytest.raises(CatalogueError, match="DataFrame: has the column 1 more than once"):
+        read_table(frame)
+    with pytest.raises(CatalogueError, match="a pandas DataFrame, not from pyarrow.Table"):
+        read_table(pa.table({"a": [1]}))
 
 
 # ---- chunks ---------------------------------------------------------------------------------------

@@ -412,18 +412,18 @@ class FrameTable(RawTable):
     Raises
     ------
     CatalogueError
-        If the name of a column stands twice, or one that is read holds neither numbers, text nor lists of numbers.
+        If a column that is read is named as another, or holds neither numbers, text nor lists of numbers.
     """
 
     format = "pandas DataFrame"
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.path, self.place = Path("DataFrame"), "DataFrame"
-        twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
-        if twice:
-            raise CatalogueError(f"DataFrame: has the column {', '.join(twice)} more than once. Rename or drop one.")
         import pandas as pd
 
+        names = pd.Index(map(str, frame.columns))
+        self.repeated = repeated_names(list(names))
+        frame = frame.loc[:, ~names.duplicated()] if self.repeated else frame
         # FITS columns are big-endian, which Arrow does not take.
         swapped = {name: native(frame[name].to_numpy()) for name in frame.columns if not _is_native(frame[name].dtype)}
         try:
