@@ -306,14 +306,21 @@ def mocks(
     JpasGbmError
         If a file is not understood, none can be a parent, an option is wrong, or the folder may not be written.
     """
-    options = override(options_of(MocksOptions, MocksOptions() if config is None else config, ""), rows=rows)
+    options = _with_offset(options_of(MocksOptions, MocksOptions() if config is None else config, ""), rows, depths)
     seed, inputs = Run.start(seed).seed, [path for path, _ in spectra_paths(spectra)]
     claim_folder(out, "mocks", overwrite, [*inputs, curves, depths, *(apart or [])])
-    camera, tiles = camera_with(_system(bands), depths, options.depth_offset)
+    camera, tiles = camera_with(_system(bands), depths, options.depth_offset or 0.0)
     seen = _curves(camera, curves)
     parents = _kept_apart(learn_parents(read_spectra(spectra)), apart or [])
     with atomic_folder(out, overwrite=overwrite) as folder:
         return _write(folder, str(out), ParentLight(parents, seen, options), camera, tiles, seed, inputs, progress)
+
+
+def _with_offset(options: MocksOptions, rows: int | None, depths: str | Path | None) -> MocksOptions:
+    """Return options that say what is added to depths: a table says what is meant, and the built-in are miniJPAS's."""
+    own = SimulateOptions().depth_offset if depths is None else 0.0
+    given = own if options.depth_offset is None else options.depth_offset
+    return override(options, rows=rows, depth_offset=given)
 
 
 def _system(bands: str) -> str:
@@ -394,8 +401,8 @@ def _make(
     """Make all rows; return how many of each class each parent has, int (parents, 4), and the share missing."""
     first, *streams = np.random.SeedSequence(seed).spawn(1 + -(-options.rows // (_CHUNK * options.realisations)))
     rng = np.random.default_rng(first)
-    warp = ShiftOptions(warp=options.warp)
-    simulated = SimulateOptions(bands="jpas57", depth_offset=options.depth_offset, shift=options.shift, shifts=warp)
+    warp, offset = ShiftOptions(warp=options.warp), options.depth_offset or 0.0
+    simulated = SimulateOptions(bands="jpas57", depth_offset=offset, shift=options.shift, shifts=warp)
     tiles = tiles or draw_tiles(rng, np.arange(MOCK_TILES), camera, simulated, sky=False)
     shift = draw_shift(rng, tiles, camera, simulated)
     objects_wanted = -(-options.rows // options.realisations)

@@ -386,7 +386,9 @@ class MocksOptions(Options):
     variable_stars: float = Field(0.0, ge=0, le=1, description="Share of stars that vary between bands, to 0.2 mag.")
     reddening: float = Field(0.024, ge=0, description="Mean E(B-V) of our Galaxy.")
     wise: bool = Field(False, description="Whether mocks also have W1 and W2 of WISE: colours by class and redshift.")
-    depth_offset: float = Field(-0.75, description="Depth minus that of the instrument or the depth table, mag.")
+    depth_offset: float | None = Field(
+        None, description="Added to depths, mag; none: 0 for those of a table, -0.75 for the built-in ones of miniJPAS."
+    )
     warp: float = Field(0.03, ge=0, description="Smooth errors of the mocks' calibration, each of 3 modes, mag.")
     shift: float = Field(1.0, ge=0, description="Scale of the mocks' calibration errors and of the scatter of levels.")
 

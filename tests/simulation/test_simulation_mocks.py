@@ -647,6 +647,15 @@ def test_depths_that_are_none_are_refused(files, tmp_path, text, words):
         jg.mocks(all_of(files), tmp_path / "m", rows=40, **asked)
 
 
+@pytest.mark.parametrize(("config", "depth"), [({}, 22.0), ({"depth_offset": -0.5}, 21.5)])
+def test_noise_is_that_of_the_depths_given(files, tmp_path, config, depth):
+    """It was that of 0.75 mag less, which is right of the built-in depths alone."""
+    asked = own_bands(tmp_path, {"G": (4800, 1200), "R": (6200, 1200)})
+    jg.mocks(all_of(files), tmp_path / "m", rows=60, config={"magnitudes": [22.9, 23.5], **config}, **asked)
+    error = jg.read(tmp_path / "m" / "mocks.parquet", survey=str(tmp_path / "m" / "survey.yaml")).flux_err
+    assert 31.4 - 2.5 * np.log10(5 * np.median(error)) == pytest.approx(depth, abs=0.08)
+
+
 def test_fields_of_a_depth_table_may_have_names(files, tmp_path):
     asked = own_bands(tmp_path, {"G": (4800, 1200), "R": (6200, 1200)})
     (tmp_path / "d.csv").write_text("TILE_ID,name,depth\nHYDRA-1,G,22\nHYDRA-1,R,22\nSTRIPE82,G,21\n")
