@@ -184,7 +184,7 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
                 yield _desi(hdus, path)
             elif "BASIS_VECTORS" in names:
                 yield _redrock(hdus, path)
-            elif len(hdus) > 1 and _has(hdus[1], "loglam", "flux", "ivar"):
+            elif len(hdus) > 1 and _has(hdus[1], "loglam", "flux", "ivar") and hdus[1].data["loglam"].ndim == 1:
                 yield _sdss(hdus, path)
             elif (table := next((one for one in hdus if _has(one, "flux")), None)) is not None:
                 yield from read_fits_table(table, hdus[0].header, path)
