@@ -538,6 +538,19 @@ def test_a_template_is_dark_nowhere_but_missing(tmp_path):
     assert np.isnan(objects.flux[parent == 0][:, red]).all() and (objects.flux[parent > 0][:, red] > 0).mean() > 0.9
 
 
+@pytest.mark.parametrize("dropped", [False, True])
+def test_templates_with_a_gap_inside_are_left_out_and_told(tmp_path, dropped):
+    """A straight line over 1400 Å stood in for what was not measured; a few pixels do no harm, nor few samples."""
+    gap, line = (GRID > 5500) & (GRID < 6900), (GRID > 8000) & (GRID < 8020)
+    keep = ~gap if dropped else np.ones(len(GRID), dtype=bool)
+    np.savez(tmp_path / "a.npz", wavelength=GRID[keep], flux=np.where(gap, np.nan, FLUX[0])[keep])
+    np.savez(tmp_path / "b.npz", wavelength=GRID, flux=np.where(line, np.nan, FLUX[0]))
+    np.savez(tmp_path / "c.npz", wavelength=GRID[::60], flux=FLUX[0, ::60])
+    found = learn_parents(read_spectra([f"STAR={tmp_path / name}.npz" for name in "abc"]))
+    assert [parent.file for parent in found.all] == ["b.npz", "c.npz"]
+    assert found.left_out == {"templates with a gap inside": 1}
+
+
 @pytest.mark.parametrize("dark", [0.0, -1.0])
 def test_templates_without_light_are_left_out_and_told(tmp_path, dark):
     """One of two, or one alone; what is 0 or below 0 everywhere made no mock, and was a traceback."""
