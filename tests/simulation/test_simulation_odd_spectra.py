@@ -457,6 +457,10 @@ TEXTS = {
     "wavelength,sky,flux\n{:.1f},0.1,{:.4f}": 1.0,
     "# flux wave[nm]\n{1:.4f} {0:.1f}": 10.0,
     "wave_air;flux\n{:.1f};{:.4f}": 1.00028,
+    "# wavelengths in air\n{:.1f} {:.4f}": 1.00028,
+    "# air_wavelength flux\n{:.1f} {:.4f}": 1.00028,
+    "# lambda(air) [A] flux\n{:.1f} {:.4f}": 1.00028,
+    "# wavelengths in air made those in vacuum\n{:.1f} {:.4f}": 1.0,
 }
 
 
@@ -467,7 +471,7 @@ def test_columns_of_text_are_those_that_the_header_names(tmp_path, text):
     lines = [line.format(w, 2 + w / 1e4) for w in wave]
     (tmp_path / "t.txt").write_text("\n".join([head, *lines]))
     (found,) = read_spectra([f"STAR={tmp_path / 't.txt'}"])
-    np.testing.assert_allclose(found.wavelength, GRID * (1.00028 if "air" in head else 1), rtol=1e-5)
+    np.testing.assert_allclose(found.wavelength, GRID * (1 if TEXTS[text] == 10 else TEXTS[text]), rtol=1e-5)
     np.testing.assert_allclose(found.vectors[0], 2 + wave / 1e4, rtol=1e-3)
 
 
