@@ -450,16 +450,15 @@ def camera_with(bands: str, depths: str | Path | None, offset: float) -> tuple[I
     if depths is None:
         return load_instrument(bands), None
     number, depth = _depth_table(Path(depths), system)
-    own = {item.band.name: item for item in known.filters}
-    filters = []
+    own, filters = {item.band.name: item for item in known.filters}, []
     for i, band in enumerate(system):
         same = own.get(band.name)
-        modelled = same is not None and abs(same.band.pivot - band.pivot) < 5.0
-        plain = Filter(band, 0.0, 0.0, 0.0, i)
-        filters.append(replace(same if modelled and same else plain, depth=float(np.nanmean(depth[:, i])) - offset))
+        if same is None or abs(same.band.pivot - band.pivot) >= 5.0:
+            same = Filter(band, 0.0, 0.0, 0.0, i)
+        filters.append(replace(same, depth=float(np.nanmean(depth[:, i])) - offset))
     camera = Instrument(tuple(filters), known.imaging, known.facts, system)
-    seeing = np.full(depth.shape, known.facts.seeing, dtype=np.float32)
-    return camera, Tiles(number, (depth + offset).astype(np.float32), seeing, np.isnan(depth))
+    deep = (depth + offset).astype(np.float32)
+    return camera, Tiles(number, deep, np.full_like(deep, known.facts.seeing), np.isnan(depth))
 
 
 def _depth_table(path: Path, system: BandSystem) -> tuple[np.ndarray, np.ndarray]:
@@ -469,20 +468,23 @@ def _depth_table(path: Path, system: BandSystem) -> tuple[np.ndarray, np.ndarray
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such table of depths.")
     try:
-        table = pd.read_csv(path, skiprows=int(path.read_bytes().startswith(b"#")))
+        made = (pd.read_csv(path, comment="#", sep=mark) for mark in ",;\t")
+        table = next((one for one in made if len(one.columns) > 1), pd.DataFrame())
     except ValueError as error:
         raise ConfigError(f"{path}: cannot be read as a table of depths ({error}). CSV is expected.") from error
-    depth = next((name for name in ("DEPTH3ARC5S", "depth", "DEPTH") if name in table.columns), None)
-    if depth is None or not {"name", "band"} & set(table.columns):
+    known = {str(name).strip().lower(): name for name in reversed(table.columns)}
+    depth = known.get("depth3arc5s", known.get("depth"))
+    band = known.get("band", known.get("name", known.get("filter")))
+    if depth is None or band is None:
         raise ConfigError(
             f"{path}: is no table of depths. It has the columns {', '.join(map(str, table.columns[:8]))}; needed are "
             "'name' (the band) and 'depth' or 'DEPTH3ARC5S' (AB magnitude of 5 σ), and TILE_ID for several tiles."
         )
-    words = table["band" if "band" in table.columns else "name"].astype(str)
+    words = table[band].astype(str).str.strip()
     # Images of a tile are called FIELD-VERSION_BAND_swp.
-    found = words.map(lambda word: next((part for part in reversed(re.split(r"[_ ]", word)) if part in system), ""))
+    found = words.map(lambda word: next((w for w in (word, *re.split(r"[_ ]", word)[::-1]) if w in system), ""))
     found = found.where(found != "", words.str.contains("_J0348_").map({True: "uJAVA", False: ""}))
-    names = [name for name in ("REF_TILE_ID", "TILE_ID") if name in table.columns]
+    names = [known[name] for name in ("ref_tile_id", "tile_id", "tile", "field", "pointing") if name in known]
     tile = table[names[0]] if names else pd.Series(0, table.index)
     tile = tile if tile.dtype.kind in "iu" else pd.Series(pd.factorize(tile)[0], table.index)  # names, as of fields
     rows = pd.DataFrame({"tile": tile, "band": found, "depth": pd.to_numeric(table[depth], errors="coerce")})
@@ -494,7 +496,5 @@ def _depth_table(path: Path, system: BandSystem) -> tuple[np.ndarray, np.ndarray
     if lacking := [name for name in system.names if whole[name].isna().all()]:
         raise ConfigError(f"{path}: gives no depth of {', '.join(lacking[:8])}{' ...' if len(lacking) > 8 else ''}.")
     if not ((whole > 10) & (whole < 35) | whole.isna()).all(axis=None):
-        raise ConfigError(
-            f"{path}: depths must be AB magnitudes between 10 and 35; leave out the rows of missing ones."
-        )
+        raise ConfigError(f"{path}: depths must be AB magnitudes between 10 and 35; leave out missing ones.")
     return whole.index.to_numpy(dtype=np.int64), whole.to_numpy()

@@ -196,15 +196,16 @@ def learn_parents(spectra: Iterable[SpectraBlock | Templates]) -> Parents:
 
 
 def _add_templates(found: Parents, item: Templates) -> None:
-    basis = _basis(item)
-    if basis is None:
+    if (basis := _basis(item)) is None:
         found.left_out["templates that cover too little"] += 1
         return
     found.of_class.setdefault(item.spectype, []).append(number := len(found.bases))
     found.bases.append(basis)
     for name, subtype, coefficients in zip(item.name, item.subtype, item.coefficients, strict=True):
-        if not (coefficients @ basis.vectors > 0).any():
-            found.left_out["templates without light"] += 1
+        light = coefficients @ basis.vectors
+        gap = STEP * np.diff(np.flatnonzero(light)).max(initial=0) > 0.02
+        if gap or not (light > 0).any():
+            found.left_out["templates with a gap inside" if gap else "templates without light"] += 1
             continue
         bounds, fits = (basis.first, basis.last), {number: (coefficients.astype(np.float64), 0.0)}
         found.all.append(Parent(name, item.spectype, subtype, item.file, -1, np.nan, np.nan, np.nan, bounds, fits))
@@ -402,11 +403,10 @@ class ParentLight:
         imaging = np.array(seen[:, -3:])
         imaging[np.isnan(imaging).any(axis=1), ::2] = np.nan  # g and z are known together, or neither
         light_of = np.ascontiguousarray(seen[:, :-3])
-        objects = Objects(
+        return Objects(
             label, z, mag.astype(np.float32), light_of, imaging, morphology, extended, reddening.astype(np.float32),
             kind,
-        )  # fmt: skip
-        return objects, parent
+        ), parent  # fmt: skip
 
     def _of_class(self, rng: np.random.Generator, spectype: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Band fluxes of one class in any unit, (n, b + 3), and the parent of each."""

@@ -184,7 +184,7 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
                 yield _desi(hdus, path)
             elif "BASIS_VECTORS" in names:
                 yield _redrock(hdus, path)
-            elif len(hdus) > 1 and _has(hdus[1], "loglam", "flux", "ivar"):
+            elif len(hdus) > 1 and _has(hdus[1], "loglam", "flux", "ivar") and hdus[1].data["loglam"].ndim == 1:
                 yield _sdss(hdus, path)
             elif (table := next((one for one in hdus if _has(one, "flux")), None)) is not None:
                 yield from read_fits_table(table, hdus[0].header, path)
@@ -282,11 +282,8 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
             raise CatalogueError(
                 f"{beside}: has the redshift of no TARGETID of {path.name}. Give the file of this coadd."
             )
-        spectype[has], z[has], warning[has] = (
-            as_text(known["SPECTYPE"])[rows[has]],
-            known["Z"][rows[has]],
-            known["ZWARN"][rows[has]],
-        )
+        spectype[has] = as_text(known["SPECTYPE"])[rows[has]]
+        z[has], warning[has] = known["Z"][rows[has]], known["ZWARN"][rows[has]]
         if "SUBTYPE" in known.names:
             subtype[has] = as_text(known["SUBTYPE"])[rows[has]]
     else:
@@ -432,7 +429,7 @@ def rebinned(wavelength: np.ndarray, spectra: np.ndarray) -> np.ndarray:
     Returns
     -------
     array of float32, shape (n, len(WAVELENGTH))
-        NaN in pixels that are not wholly covered.
+        NaN in pixels that are not wholly covered, nor between samples that are 2 % and 10 usual steps apart.
     """
     out = np.full((len(spectra), len(WAVELENGTH)), np.nan, dtype=np.float32)
     for row, values in zip(out, np.asarray(spectra, dtype=np.float64), strict=True):
@@ -450,6 +447,9 @@ def rebinned(wavelength: np.ndarray, spectra: np.ndarray) -> np.ndarray:
         slope = (y[left + 1] - y[left]) / (x[left + 1] - x[left])
         integral = total[left] + part * (y[left] + slope * part / 2)
         first = int(np.argmax(inside))
+        step = np.diff(x) / x[1:]
+        gap = ((step > 0.02) & (step > 10 * np.median(step)))[left]
+        integral[gap] = np.nan
         row[first : first + inside.sum() - 1] = np.diff(integral) / np.diff(_EDGES[inside])
     return out
 

@@ -140,23 +140,14 @@ _KEYS = {
     "flux": ("flux",),
     "ivar": ("ivar", "flux_ivar", "ivar_flux", "invvar", "inv_var", "inverse_variance"),
     "mask": (
-        "mask",
-        "and_mask",
-        "andmask",
-        "qual",
-        "bad",
-        "badpix",
-        "bad_pix",
-        "bad_pixel",
-        "bpm",
-        "pixmask",
+        *("mask", "and_mask", "andmask", "qual", "bad", "badpix", "bad_pix", "bad_pixel", "bpm", "pixmask"),
         "pix_mask",
     ),
     "error": (
         *("error", "errors", "err", "errs", "sigma", "sigmas", "uncertainty", "uncertainties", "noise"),
         *("flux_error", "flux_err", "flux_errs", "fluxerr", "flux_sigma", "e_flux", "err_flux", "error_flux"),
     ),
-    "z": ("z", "redshift"),
+    "z": ("z", "redshift", "z_spec", "zspec", "zsp", "z_best", "zbest", "z_value", "z_vi", "vi_z", "z_pipe"),
     "id": ("targetid", "specid", "object_id", "id", "thing_id"),
     "spectype": ("spectype", "class", "cls"),
     "subtype": ("subtype", "subclass", "sub", "name"),
@@ -216,6 +207,8 @@ def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
     if grid.ndim != 1:
         raise CatalogueError(f"{path}: its wavelengths are of shape {grid.shape}: one grid for all rows is expected.")
     units = {what: word for what in held for name, word in said.items() if name.rpartition("_")[0] in _KEYS[what]}
+    bare = [said[name] for name in ("unit", "units", "bunit") if stated_unit(said.get(name))]
+    units |= {"flux": bare[0]} if bare and "flux" not in units else {}
     held = _in_units(held, units, path)
     for what in {"ivar", "error", "mask"} & held.keys():
         held[what] = np.atleast_2d(held[what])
@@ -334,6 +327,10 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
     except (OSError, pa.ArrowException) as error:
         raise CatalogueError(f"{path}: cannot be read as Parquet ({error}).") from error
     keys = {what: key for what in _KEYS if (key := _key(table.column_names, what))}
+    if "flux" in keys and not pa.types.is_nested(table.schema.field(keys["flux"]).type):
+        raise CatalogueError(
+            f"{path}: has a pixel of a spectrum in each row. Write lists, one spectrum a row, or FITS or text."
+        )
     units = units_of(table.schema)
     held = {what: table[key].to_pylist() for what, key in keys.items()}
     held = _in_units(held, {what: units.get(key) for what, key in keys.items()}, path)
@@ -464,6 +461,8 @@ _STATED_Z = re.compile(
     r"(?im)^[^\d\s.+-].*?(?<![\w.])(?:z|z_[a-z]+|redshift)\s*[=:]\s*([+-]?\d+\.?\d*)(?![\d.]|\s*(-|–|to\b|<))"
 )
 _AT_REST = re.compile(r"(?i)\bat rest\b|\brest[- ]?frame")
+_NO_F_LAMBDA = re.compile(r"^(f|flux)_?nu\b|^(nu|lam|lambda)_?f|photon|count|^adu|electron|(^|_)mag")
+_IN_F_NU = re.compile(r"(?im)^[^\d\s.+-](?!.*f_?lam).*(?<![a-z])(f_?nu|[mun]?jy|\S*jansky|\S*hz(\^?-1)?)s?(?![a-z]).*")
 
 
 def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
@@ -481,6 +480,9 @@ def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
     _refuse_unread(path, names, ())
     for word in (unit, value.replace("_", ""), value.rpartition("_")[2]):  # a name may say it, as f_nu or flux_jy
         check_f_lambda(word if word == unit or stated_unit(word) else None, path)
+    told = "" if stated_unit(unit) else value if _NO_F_LAMBDA.search(value) else (_IN_F_NU.search(text) or [""])[0]
+    if told:
+        raise CatalogueError(f"{path}: says {told.strip()!r}; f_λ is expected. Convert its fluxes, or mend that line.")
     flux, _ = _of_usual_size(table[None, :, 1], {})
     yield Templates(table[:, 0], flux, np.ones((1, 1), np.float32), (path.name,), "", (path.stem,), path.name)
 

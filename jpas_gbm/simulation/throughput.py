@@ -286,7 +286,7 @@ _SUFFIXES = (".tab", ".dat", ".txt", ".csv", ".par", ".ecsv")
 _GAUSS = 0.5 / np.sqrt(3.0)  # the two Gauss-Legendre nodes of an interval of unit length, about its middle
 _LIGHT = 2.99792458e18  # Å/s
 _ENERGY = re.compile(
-    r"(?im)(?<=^[#%;!]).*\b(energy[-_ ](count|integrat|weight|unit|respon|based)\w*"
+    r"(?im)^(?![\d\s.+-]).*\b(energy[-_ ](count|integrat|weight|unit|respon|based)\w*|per (unit )?(energy|erg)"
     r"|(detector|response|counter)[-_ ]*type\W+(energy|0\b)|(response|detector|counter)\W+energy).*"
 )
 _NO_THROUGHPUT = re.compile(r"absor|optical_?dens|extinct|attenu|opac|loss|log|mag|(^|_)(od|db|tau)(_|$)")
@@ -416,12 +416,14 @@ def find_curves(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in _SUFFIXES:
-            files.setdefault(re.split(r"[_.\- ]", path.stem)[-1], []).append(path)
+            own = [name for name in names if re.search(rf"(^|[_.\- ]){re.escape(name)}$", path.stem)]
+            last = re.split(r"[_.\- ]", path.stem)[-1]
+            files.setdefault(max(own, key=len, default=last), []).append(path)
     if missing := [name for name in names if name not in files]:
         raise ConfigError(
             f"{folder}: has no curve of {len(missing)} of {len(names)} bands: {', '.join(missing[:8])}"
-            f"{' ...' if len(missing) > 8 else ''}. A file is named after its band, such as JPAS_J0378.tab or g.dat."
-            f"{did_you_mean(missing[0], list(files))}"
+            f"{' ...' if len(missing) > 8 else ''}. A file is named after its band, such as JPAS_J0378.tab or g.dat; "
+            f"text is read ({', '.join(_SUFFIXES)}), no VOTable.{did_you_mean(missing[0], list(files))}"
         )
     for name in names:
         if len(files[name]) > 1:

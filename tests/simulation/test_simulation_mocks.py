@@ -541,7 +541,7 @@ def test_what_is_wrong_with_curves_and_depths_is_said(files, tmp_path):
     (tmp_path / "SDSS_g.dat").write_text("4000 1\n4500 1\n5000 1\n")
     with pytest.raises(ConfigError, match="g has several curves"):
         find_curves(tmp_path, ["g"])
-    with pytest.raises(ConfigError, match="has no curve of 1 of 1 bands: J0378"):
+    with pytest.raises(ConfigError, match=r"has no curve of 1 of 1 bands: J0378.* text is read \(\.tab, .*no VOTable"):
         find_curves(tmp_path, ["J0378"])
     with pytest.raises(ConfigError, match="no such folder"):
         find_curves(tmp_path / "none", ["g"])
@@ -602,12 +602,14 @@ def test_curves_are_read_by_their_headers(tmp_path):
     (tmp_path / "e.dat").write_text("# Detector Type: energy counter\n" + plain)
     (tmp_path / "f.dat").write_text("# Detector Type: energy counter\n" + plain, encoding="utf-16")
     for name in ("e.dat", "f.dat"):
-        with pytest.raises(ConfigError, match="says ' Detector Type: energy counter'; divide by wavelength"):
+        with pytest.raises(ConfigError, match="says '# Detector Type: energy counter'; divide by wavelength"):
             read_curve(tmp_path / name, "x")
 
 
 ODD_CURVES = {
-    "# detector_type = energy": "says ' detector_type = energy'; divide by wavelength",
+    "# detector_type = energy": "says '# detector_type = energy'; divide by wavelength",
+    "wavelength,energy response": "says 'wavelength,energy response'; divide by wavelength",
+    "# response per unit energy": "divide by wavelength",
     "# response type: energy": "divide by wavelength",
     "# Energy response": "divide by wavelength",
     "# DetectorType = 0": "divide by wavelength",
@@ -654,6 +656,23 @@ def test_noise_is_that_of_the_depths_given(files, tmp_path, config, depth):
     jg.mocks(all_of(files), tmp_path / "m", rows=60, config={"magnitudes": [22.9, 23.5], **config}, **asked)
     error = jg.read(tmp_path / "m" / "mocks.parquet", survey=str(tmp_path / "m" / "survey.yaml")).flux_err
     assert 31.4 - 2.5 * np.log10(5 * np.median(error)) == pytest.approx(depth, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# mine\n# 5 sigma, AB\nname,depth\nNB_455,22\nHSC_g,23\n",
+        "Filter;Depth\nNB_455;22\nHSC_g;23\n",
+        "field\tband\tDEPTH\n7\tNB_455\t22\n7\tHSC_g\t23\n",
+    ],
+)
+def test_tables_of_depths_as_people_write_them(files, tmp_path, text):
+    """Other words, marks and comments were refused, and so was a band with _ in its name, its curve too."""
+    asked = own_bands(tmp_path, {"NB_455": (4550, 160), "HSC_g": (4800, 1200)})
+    (tmp_path / "d.csv").write_text(text)
+    jg.mocks(all_of(files), tmp_path / "m", rows=60, config={"magnitudes": [23.3, 23.5]}, **asked)
+    error = jg.read(tmp_path / "m" / "mocks.parquet", survey=str(tmp_path / "m" / "survey.yaml")).flux_err
+    np.testing.assert_allclose(31.4 - 2.5 * np.log10(5 * np.median(error, axis=0)), [22, 23], atol=0.08)
 
 
 def test_fields_of_a_depth_table_may_have_names(files, tmp_path):

@@ -457,6 +457,10 @@ TEXTS = {
     "wavelength,sky,flux\n{:.1f},0.1,{:.4f}": 1.0,
     "# flux wave[nm]\n{1:.4f} {0:.1f}": 10.0,
     "wave_air;flux\n{:.1f};{:.4f}": 1.00028,
+    "# wavelengths in air\n{:.1f} {:.4f}": 1.00028,
+    "# air_wavelength flux\n{:.1f} {:.4f}": 1.00028,
+    "# lambda(air) [A] flux\n{:.1f} {:.4f}": 1.00028,
+    "# wavelengths in air made those in vacuum\n{:.1f} {:.4f}": 1.0,
 }
 
 
@@ -467,7 +471,7 @@ def test_columns_of_text_are_those_that_the_header_names(tmp_path, text):
     lines = [line.format(w, 2 + w / 1e4) for w in wave]
     (tmp_path / "t.txt").write_text("\n".join([head, *lines]))
     (found,) = read_spectra([f"STAR={tmp_path / 't.txt'}"])
-    np.testing.assert_allclose(found.wavelength, GRID * (1.00028 if "air" in head else 1), rtol=1e-5)
+    np.testing.assert_allclose(found.wavelength, GRID * (1 if TEXTS[text] == 10 else TEXTS[text]), rtol=1e-5)
     np.testing.assert_allclose(found.vectors[0], 2 + wave / 1e4, rtol=1e-3)
 
 
@@ -490,6 +494,11 @@ def test_numbers_as_other_programs_spell_them(tmp_path):
     [
         ("# wavelength f_nu", "", "its fluxes are in 'fnu'"),
         ("# wavelength flux[Jy]", "", "its fluxes are in 'Jy'"),
+        ("# wavelength flux_nu", "", "says 'flux_nu'; f_λ is expected"),
+        ("# wavelength nuFnu", "", "says 'nufnu'; f_λ is expected"),
+        ("# wavelength photons", "", "says 'photons'; f_λ is expected"),
+        ("# Flux in mJy, averaged", "", "says '# Flux in mJy, averaged'; f_λ is expected"),
+        ("# erg/s/cm2/Hz\nwave flux", "", "says '# erg/s/cm2/Hz'; f_λ is expected"),
         ("wavelength a b", "", "has the columns wavelength, a, b, and none is called flux or f_lambda"),
         ("", "***", r"line 502 holds '4600\.0 \*\*\*' where numbers are needed"),
     ],
@@ -531,6 +540,19 @@ def test_a_template_is_dark_nowhere_but_missing(tmp_path):
     objects, parent = light.draw(np.random.default_rng(1), np.full(60, 3, dtype=np.int8))
     red = camera.system.pivots > 7100
     assert np.isnan(objects.flux[parent == 0][:, red]).all() and (objects.flux[parent > 0][:, red] > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_templates_with_a_gap_inside_are_left_out_and_told(tmp_path, dropped):
+    """A straight line over 1400 Å stood in for what was not measured; a few pixels do no harm, nor few samples."""
+    gap, line = (GRID > 5500) & (GRID < 6900), (GRID > 8000) & (GRID < 8020)
+    keep = ~gap if dropped else np.ones(len(GRID), dtype=bool)
+    np.savez(tmp_path / "a.npz", wavelength=GRID[keep], flux=np.where(gap, np.nan, FLUX[0])[keep])
+    np.savez(tmp_path / "b.npz", wavelength=GRID, flux=np.where(line, np.nan, FLUX[0]))
+    np.savez(tmp_path / "c.npz", wavelength=GRID[::60], flux=FLUX[0, ::60])
+    found = learn_parents(read_spectra([f"STAR={tmp_path / name}.npz" for name in "abc"]))
+    assert [parent.file for parent in found.all] == ["b.npz", "c.npz"]
+    assert found.left_out == {"templates with a gap inside": 1}
 
 
 @pytest.mark.parametrize("dark", [0.0, -1.0])
@@ -613,7 +635,41 @@ def test_observed_spectra_in_text_are_no_templates_at_rest(tmp_path, head):
         list(read_spectra([f"QSO={tmp_path / 't.txt'}"]))
 
 
-@pytest.mark.parametrize("head", ["# z = 0", "# redshift: 0.04 to 4.8", "# z = 2.35, at rest", "# size = 3.1"])
+@pytest.mark.parametrize("name", ["zspec", "Z_BEST", "VI_Z", "z_value"])
+def test_redshifts_by_other_names_are_read(tmp_path, name):
+    """Observed spectra without errors were templates at rest at them; those with errors had no redshift."""
+    block = block_of(tmp_path, z=None, **{name: np.array([2.3, 0, 0.4])})
+    assert block.z.tolist() == [2.3, 0, 0.4]
+    with pytest.raises(CatalogueError, match="has redshifts, as observed spectra do, and neither ivar nor error"):
+        block_of(tmp_path, z=None, ivar=None, **{name: np.array([2.3, 0, 0.4])})
+
+
+@pytest.mark.parametrize("name", ["unit", "units", "BUNIT"])
+def test_a_unit_of_an_npz_is_that_of_its_fluxes(tmp_path, name):
+    with pytest.raises(CatalogueError, match=r"t\.npz: its fluxes are in 'Jy'; f_λ is expected"):
+        block_of(tmp_path, **{name: np.array("Jy")})
+    assert len(block_of(tmp_path, **{name: np.array("1e-17 erg/s/cm2/Angstrom")})) == 3
+
+
+def test_a_table_of_spectra_in_logarithms_is_no_spec_file(tmp_path):
+    """It was said to lack the second table of SDSS."""
+    wide = f"{len(GRID)}E"
+    held = {"loglam": (f"{len(GRID)}D", np.tile(np.log10(GRID), (3, 1)), None), "flux": (wide, FLUX, None)}
+    held |= {"ivar": (wide, FLUX * 0 + 4, None), "z": ("D", [2.3, 0, 0.4], None), "spectype": ("6A", KINDS, None)}
+    (block,) = read_spectra([fits_table(tmp_path, 1, **held)])
+    assert block.spectype.tolist() == KINDS.tolist()
+    np.testing.assert_allclose(block.wavelength, GRID)
+
+
+def test_a_parquet_table_of_pixels_is_refused_in_words(tmp_path):
+    pd.DataFrame({"wavelength": GRID, "flux": FLUX[0]}).to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(CatalogueError, match=r"p\.parquet: has a pixel of a spectrum in each row\. Write lists"):
+        list(read_spectra([f"STAR={tmp_path / 'p.parquet'}"]))
+
+
+@pytest.mark.parametrize(
+    "head", ["# f_lambda, made of F_nu", "# z = 0", "# redshift: 0.04 to 4.8", "# z = 2.35, at rest", "# size = 3.1"]
+)
 def test_text_that_is_at_rest_is_a_template(tmp_path, head):
     (tmp_path / "t.txt").write_text("\n".join([head, *(f"{w} {2 + w / 1e4:.4f}" for w in GRID)]))
     assert len(list(read_spectra([f"QSO={tmp_path / 't.txt'}"]))) == 1

@@ -396,6 +396,7 @@ def _companion_cards(path: Path) -> dict[str, str]:
 
 
 _WAVES = re.compile(r"(wave(s|len|length|lengths)?|lambda|lam|wl|log_?(lam|lambda|wave|wavelength))(?![a-z])")
+_AIR = re.compile(r"(?im)^(?!.*vac).*(\bair[_ -]?(wave|lam)|(wave|lam)\w*[^\w\n]+((is|are|given|in)\W+)*air\b)")
 _NAMED = re.compile(r"([^\s,;\[\](){}#\"']+)\s*(?:\[([^\]]*)\]|\(((?:[^()]|\([^()]*\))*)\))?")
 
 
@@ -469,7 +470,7 @@ def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
     else:
         short = re.search(r"(?<=_)(nm|um|microns?|a|aa|ang|angstroms?)$|$", name)
         table[:, 0] *= angstroms(unit or units.get(name) or (short and short[0]), path)
-    if re.search(r"(^|_)air(_|$)", name):
+    if re.search(r"(^|_)air(_|$)", name) or _AIR.search("\n".join(head)):
         table[:, 0] = vacuum_wavelengths(table[:, 0], {"AIRORVAC": "air"})
     value, stated = named[second]
     return TwoColumns(table, value, stated or units.get(value, ""), text, tuple(name for name, _ in named if name))
