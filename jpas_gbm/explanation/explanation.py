@@ -352,10 +352,11 @@ def _object_rows(facts: ObjectFacts, pair: tuple[str, str]) -> list[list[str]]:
 def _object_lines(facts: ObjectFacts, pair: tuple[str, str]) -> list[str]:
     """Return what decided one object as lines for the terminal."""
     known = [facts.label or "no label", "z unknown" if facts.z is None else f"z {facts.z:.4f}"]
-    known += [] if facts.mag is None else [f"r {facts.mag:.2f}"]
+    known += [] if facts.mag is None else [f"mag {facts.mag:.2f}"]
     chances = ", ".join(f"{name} {p:.3f}" for name, p in facts.probabilities.items())
     seen = ", ".join(f"{line.label} at {line.observed:.0f} Å" for line in facts.lines)
-    lines = [f"{_key_words(facts)} (object {facts.object_id}): {', '.join(known)}; {chances}"]
+    named = f" (object {facts.object_id})" if facts.label else ""  # an object without a label has a number of our own
+    lines = [f"{_key_words(facts)}{named}: {', '.join(known)}; {chances}"]
     for one in (facts, *facts.also):
         odds, (first, second) = one.log_odds, one.pair or pair
         bands, imaging = _spoken(one)

@@ -29,7 +29,7 @@ from ..output.writers import (
     to_table,
 )
 from ..sealed import read_companion, seal_companion
-from ..store import Made, Provenance, as_record, read_json, to_plain
+from ..store import Made, Provenance, as_record, magnitude_name, read_json, to_plain
 from ..text import cell, count, html_table
 from .footprint import Footprint
 from .known import COLUMNS as KNOWN_COLUMNS
@@ -420,7 +420,7 @@ _COLUMNS = {
     "RANK": ("Place in the list, from 1.", "meta.number", ""),
     "RA": ("Right ascension, ICRS.", "pos.eq.ra;meta.main", "deg"),
     "DEC": ("Declination, ICRS.", "pos.eq.dec;meta.main", "deg"),
-    "MAG": ("AB magnitude of the imaging survey (r).", "phot.mag;em.opt.R", "mag"),
+    "MAG": ("{magnitude}, AB.", "phot.mag", "mag"),
     "PROBABILITY": ("Probability of {cls} for the field's class mix, which sorts the list.", "stat.probability", ""),
     "SET": ("Classes of the conformal set that covers {sure:g} % of each class.", "src.class", ""),
     "SET_SIZE": ("Classes in SET; 0: unlike all.", "meta.number", ""),
@@ -456,13 +456,13 @@ def list_rows(values: Mapping[str, np.ndarray], of: TargetList, footprint: Footp
         "cls": of.cls,
         "sure": 100 * (of.coverage or 0),
         "noise": f"of the model's probability of {of.cls} over {draws} draws of added noise.",
+        "magnitude": magnitude_name(of.provenance),
     }
     known = {name: (text.format(**words), ucd, unit) for name, (text, ucd, unit) in _COLUMNS.items()}
+    mixes = {"": "for the class mix of the field.", "_MODEL": "as the model gave it, for the class mix of its labels."}
     for name in of.classes:
-        field_, model = f"Probability of {name} for the class mix of the field.", "for the class mix of its labels."
-        known[probability_name(name)] = (field_, "stat.probability", "")
-        sentence = f"Probability of {name} as the model gave it, {model}"
-        known[f"{probability_name(name)}_MODEL"] = (sentence, "stat.probability", "")
+        for end, mix in mixes.items():
+            known[probability_name(name) + end] = (f"Probability of {name} {mix}", "stat.probability", "")
     names = list(values)
     keys = names[1 : names.index("RA")]
     part = "meta.id;meta.main" if len(keys) == 1 else "meta.id.part"

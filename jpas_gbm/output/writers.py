@@ -433,7 +433,7 @@ def prediction_columns(
     columns += [
         Column("RA", "f8", "Right ascension, ICRS.", "pos.eq.ra;meta.main", "deg"),
         Column("DEC", "f8", "Declination, ICRS.", "pos.eq.dec;meta.main", "deg"),
-        Column("MAG", "f4", "AB magnitude of the imaging survey (r); NaN if unknown.", "phot.mag;em.opt.R", "mag"),
+        Column("MAG", "f4", "AB magnitude of cuts and bins, such as r of imaging; NaN: unknown.", "phot.mag", "mag"),
     ]
     columns += [
         Column(probability_name(c), "f4", f"Calibrated probability of {c}.", "stat.probability") for c in classes

@@ -9,7 +9,7 @@ from ..lists.records import ClassMix, Interval, Part
 from ..lists.target_list import TargetList
 from ..store import Provenance
 from ..text import DASH, count, listed, number, sentence, span, with_span
-from .figures.lists import bin_words, limits_words, list_plates
+from .figures.lists import bin_words, density_words, limits_words, list_plates
 from .figures.plates import plates_of
 from .sections import Block, Cell, ResultKind, Table, blocks_of, numbered, register_kind
 
@@ -37,7 +37,7 @@ def list_facts(found: TargetList) -> list[tuple[str, str]]:
     -------
     list of (str, str)
     """
-    density = "" if found.per_deg2 is None else f", {number(found.per_deg2, 1)} of them true per square degree"
+    density = "" if found.per_deg2 is None else f", {density_words(found.per_deg2)} of them true per square degree"
     facts = [
         ("rule", found.rule),
         ("promise", found.promise),
@@ -197,7 +197,7 @@ def list_told(found: TargetList) -> str:
     where = "" if one is not None else f" in {count(len(found.parts), 'magnitude bin')}"
     purity = "" if one is None else f", purity {with_span(one.purity, one.purity_interval)}"
     reach = "" if one is None else f", completeness {with_span(one.completeness, one.completeness_interval)}"
-    density = "" if found.per_deg2 is None else f"; {number(found.per_deg2, 1)} true per square degree"
+    density = "" if found.per_deg2 is None else f"; {density_words(found.per_deg2)} true per square degree"
     return (
         f"By the rule “{found.rule}”, the candidate list “{found.name}” has {count(len(found), 'candidate')}{where}, "
         f"{found.expected:,.0f}{within} of them expected to be true{purity}{reach}{density}."

@@ -41,6 +41,14 @@ def test_every_name_of_the_front_door_stands_in_the_reference():
     assert set(re.findall(r"^   ([A-Za-z]\w+)$", page, re.MULTILINE)) == names
 
 
+def test_every_column_of_a_list_stands_in_the_docs():
+    from jpas_gbm.lists import target_list
+
+    told = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")))
+    quantiles = {name for name in target_list._COLUMNS if name.startswith("Z_QSO_")}
+    assert not {*target_list._COLUMNS, "RANDOM", "PRIORITY", "COLLIDES", "P_QSO_HIGH_MODEL"} - quantiles - told
+
+
 def commands() -> list[tuple[str, str]]:
     """Return each command of jpas-gbm that a page shows, with the page."""
     found = []

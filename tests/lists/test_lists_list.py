@@ -15,7 +15,7 @@ from jpas_gbm.errors import BundleError, ListError, OutputError
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.predicted import refuse_other_model
 from jpas_gbm.lists.rule import ListOptions
-from jpas_gbm.lists.target_list import TargetList
+from jpas_gbm.lists.target_list import TargetList, list_rows
 from jpas_gbm.store import dump_json
 from jpas_gbm.text import cell
 
@@ -69,6 +69,14 @@ def test_files_hold_the_same_rows(found, tmp_path, suffix):
     assert {"SET", "SET_SIZE", "QUALITY", "P_QSO_HIGH_MODEL", "RANK"} <= set(table.colnames)
     with pytest.raises(OutputError, match="already exists"):
         found.save(path)
+
+
+def test_the_magnitude_of_a_list_is_told_by_its_name(found):
+    """A list of any survey said that its magnitude was r of imaging."""
+    values = {name: np.asarray(found.to_table()[name]) for name in found.to_table().colnames}
+    other = replace(found, provenance={"model": {"magnitude": "i (S-PLUS)"}})
+    column = next(one for one in list_rows(values, other).columns if one.name == "MAG")
+    assert column.description == "i (S-PLUS), AB." and column.ucd == "phot.mag"
 
 
 def test_the_fits_header(found, tmp_path):

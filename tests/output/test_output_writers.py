@@ -64,6 +64,10 @@ def test_every_ucd_is_valid():
     for column in COLUMNS:
         assert check_ucd(column.ucd, check_controlled_vocabulary=True), column
         assert column.description.endswith(".")
+    magnitude = next(column for column in COLUMNS if column.name == "MAG")
+    assert (
+        "(r)" not in magnitude.description and magnitude.ucd == "phot.mag"
+    )  # it is of whatever band the survey file says
     one = prediction_columns(("ROW",), CLASSES)
     assert check_ucd(one[0].ucd, check_controlled_vocabulary=True)
 

@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from jpas_gbm.errors import ConfigError
 from jpas_gbm.explanation.content import NotDefined, Stability
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.pages import figures as plot
@@ -424,6 +425,18 @@ def test_plots_of_a_comparison_make_their_own_axes(subject, name, options):
     drawn = getattr(plot, name)(subject.comparison, **options)
     assert drawn.figure.axes == [drawn]
     pyplot.close(drawn.figure)
+
+
+def test_a_plot_says_what_it_draws(subject, why):
+    """A result of another kind ended in an AttributeError from inside."""
+    for name, given, said in (
+        ("confusion", subject.comparison, "draws Evaluation, not Comparison: comparison.by_regime has one of each"),
+        ("roc", why, "draws Evaluation or Comparison, not Explanation"),
+        ("bands", subject.comparison, r"draws Explanation, not Comparison\."),
+        ("balance", why, r"draws Balance, not Explanation: jpas_gbm\.report works it out"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            getattr(plot, name)(given)
 
 
 def test_plots_draw_on_the_axes_given(subject, why, ax):

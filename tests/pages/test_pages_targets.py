@@ -201,6 +201,14 @@ def test_mix_table_is_strong_only_beyond_doubt(told, found):
     assert not any(row[2].strong for row in mix_table(named("n", same)).rows)
 
 
+def test_few_members_per_square_degree_are_not_told_as_none(found):
+    facts = dict(list_facts(replace(found, per_deg2=0.0217)))
+    assert facts["list"].endswith(", 0.022 of them true per square degree")
+    assert "0.022 true per square degree" in " ".join(
+        found_sentences(Results(others=[replace(found, per_deg2=0.0217)]))
+    )
+
+
 def test_trust_in_the_mix_is_told_with_its_reason(told, found):
     assert dict(list_facts(found))["class mix"].startswith("estimated by EM, and to be trusted")
     assert not doubts(Results(others=[found]))

@@ -168,6 +168,25 @@ def list_plates(found: TargetList, prefix: str = "") -> list[Plate]:
     return keyed([*cut_plates(found), yield_plate(found)], prefix)
 
 
+def density_words(density: float) -> str:
+    """Return a number per square degree so that a sparse one is not told as none.
+
+    Parameters
+    ----------
+    density : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> density_words(0.0217), density_words(31.44)
+    ('0.022', '31.4')
+    """
+    return number(density, 1 if density >= 10 else 3)
+
+
 def limits_words(found: TargetList) -> str:
     """Return the magnitude limits of a list in words.
 
@@ -288,7 +307,7 @@ def yield_plate(found: TargetList) -> Plate | None:
     if found.curves.field is None:
         return None
     area = "" if found.area is None else f" on {found.area:,.4g} square degrees"
-    density = "" if found.per_deg2 is None else f", {number(found.per_deg2, 1)} per square degree"
+    density = "" if found.per_deg2 is None else f", {density_words(found.per_deg2)} per square degree"
     told = f"This list: {count(len(found), 'candidate')}, {found.expected:,.0f} expected to be true{density}"
     binned = " It takes each magnitude bin by itself, and so lies off the line." if len(found.parts) > 1 else ""
     return Plate(
