@@ -201,10 +201,10 @@ def _is(value: Any, kind: Any) -> bool:
     if issubclass(made_of, Iterable) and not issubclass(made_of, Mapping) and get_args(kind):
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__") or hasattr(value, "columns"):
             return False
-        fixed = made_of is tuple and ... not in get_args(kind)
-        if getattr(value, "ndim", 1) == 0 or (fixed and len(value) != len(get_args(kind))):
-            return False
         wanted, every = _kinds(get_args(kind)[0]), value if hasattr(value, "__len__") else ()
+        fixed = made_of is tuple and ... not in get_args(kind)
+        if getattr(value, "ndim", 1) == 0 or (fixed and len(every) != len(get_args(kind))):
+            return False
         return all(any(_is(one, k) for k in wanted) for one in every)
     return isinstance(value, os.PathLike if made_of is Path else made_of)
 
@@ -236,14 +236,16 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with contextlib.suppress(TypeError):  # for names that there are not, which the call itself tells
+        try:
             given = signature.bind(*args, **kwargs).arguments
-            for name, value in {**given, **given.get(more, {})}.items():
-                if name in allowed and not any(_is(value, kind) for kind in allowed[name]):
-                    raise ConfigError(
-                        f"{function.__name__}: {name}={_shown(value)} is of type {type(value).__name__}. "
-                        f"Allowed: {_worded(allowed[name])}."
-                    )
+        except TypeError:  # names that there are not: the call itself tells
+            return function(*args, **kwargs)
+        for name, value in {**given, **given.get(more, {})}.items():
+            if name in allowed and not any(_is(value, kind) for kind in allowed[name]):
+                raise ConfigError(
+                    f"{function.__name__}: {name}={_shown(value)} is of type {type(value).__name__}. "
+                    f"Allowed: {_worded(allowed[name])}."
+                )
         return function(*args, **kwargs)
 
     call.__module__ = "jpas_gbm"

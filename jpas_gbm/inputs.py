@@ -117,9 +117,10 @@ def same_classes(model: Model, dataset: Dataset) -> Dataset:
         If its classes are others, in another order, or parted at another redshift.
     """
     ours, theirs = (
-        ", ".join(f"{name} (z {low:g} to {high:g})" if name in of.parted else name for name, low, high in ranges)
+        ", ".join(
+            "{} (z {:g} to {:g})".format(one, *of.z_range(one)) if one in of.parted else one for one in of.classes
+        )
         for of in (model.scheme, dataset.scheme)
-        for ranges in [[(name, *of.z_range(name)) for name in of.classes]]
     )
     if ours != theirs:
         raise FeatureMismatch(
