@@ -462,7 +462,9 @@ _STATED_Z = re.compile(
 )
 _AT_REST = re.compile(r"(?i)\bat rest\b|\brest[- ]?frame")
 _NO_F_LAMBDA = re.compile(r"^(f|flux)_?nu\b|^(nu|lam|lambda)_?f|photon|count|^adu|electron|(^|_)mag")
-_IN_F_NU = re.compile(r"(?im)^[^\d\s.+-](?!.*f_?lam).*(?<![a-z])(f_?nu|[mun]?jy|\S*jansky|\S*hz(\^?-1)?)s?(?![a-z]).*")
+_IN_F_NU = re.compile(
+    r"(?im)^[^\d\s.+-](?!.*f_?lam).*(?<![a-z])(f_?nu|[mun]?jy|\S{,30}(jansky|hz(\^?-1)?))s?(?![a-z]).*"
+)
 
 
 def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:

@@ -396,7 +396,7 @@ def _companion_cards(path: Path) -> dict[str, str]:
 
 
 _WAVES = re.compile(r"(wave(s|len|length|lengths)?|lambda|lam|wl|log_?(lam|lambda|wave|wavelength))(?![a-z])")
-_AIR = re.compile(r"(?im)^(?!.*vac).*(\bair[_ -]?(wave|lam)|(wave|lam)\w*[^\w\n]+((is|are|given|in)\W+)*air\b)")
+_AIR = re.compile(r"(?im)^(?!.*vac).*(\bair[_ -]?(wave|lam)|(wave|lam)\w{,30}[^\w\n]+((is|are|given|in)\W+)*air\b)")
 _NAMED = re.compile(r"([^\s,;\[\](){}#\"']+)\s*(?:\[([^\]]*)\]|\(((?:[^()]|\([^()]*\))*)\))?")
 
 
