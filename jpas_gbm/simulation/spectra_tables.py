@@ -463,8 +463,9 @@ _STATED_Z = re.compile(
 _AT_REST = re.compile(r"(?i)\bat rest\b|\brest[- ]?frame")
 _NO_F_LAMBDA = re.compile(r"^(f|flux)_?nu\b|^(nu|lam|lambda)_?f|photon|count|^adu|electron|(^|_)mag")
 _IN_F_NU = re.compile(
-    r"(?im)^[^\d\s.+-](?!.*f_?lam).*(?<![a-z])(f_?nu|[mun]?jy|\S{,30}(jansky|hz(\^?-1)?))s?(?![a-z]).*"
-)
+    r"(?im)^[^\d\s.+-](?!.*f_?lam).*"
+    r"((?<![a-z])(f_?nu|[mun]?jy|\S{,30}jansky)s?|(/|\bper) ?hz|(?<![a-z])hz(\^|\*\*)?\(?-1)(?![a-z]).*"
+)  # HZ 43 is a star
 
 
 def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:

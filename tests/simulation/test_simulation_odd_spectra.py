@@ -461,6 +461,7 @@ TEXTS = {
     "# air_wavelength flux\n{:.1f} {:.4f}": 1.00028,
     "# lambda(air) [A] flux\n{:.1f} {:.4f}": 1.00028,
     "# wavelengths in air made those in vacuum\n{:.1f} {:.4f}": 1.0,
+    "# standard star HZ 43; wave, air-mass corrected\n# wavelength flux\n{:.1f} {:.4f}": 1.0,
 }
 
 
@@ -499,6 +500,7 @@ def test_numbers_as_other_programs_spell_them(tmp_path):
         ("# wavelength photons", "", "says 'photons'; f_λ is expected"),
         ("# Flux in mJy, averaged", "", "says '# Flux in mJy, averaged'; f_λ is expected"),
         ("# erg/s/cm2/Hz\nwave flux", "", "says '# erg/s/cm2/Hz'; f_λ is expected"),
+        ("# erg s^-1 cm^-2 Hz^-1\nwave flux", "", r"Hz\^-1'; f_λ is expected"),
         ("wavelength a b", "", "has the columns wavelength, a, b, and none is called flux or f_lambda"),
         ("", "***", r"line 502 holds '4600\.0 \*\*\*' where numbers are needed"),
     ],

@@ -391,12 +391,13 @@ def _companion_cards(path: Path) -> dict[str, str]:
         cards = json.loads(path.read_text(encoding="utf-8"))["cards"] if path.stat().st_size < _HEAD_BYTES else {}
         return cards_of(cards)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        # A JSON of someone else's says nothing of the table.
-        return {}
+        return {}  # a JSON of someone else's says nothing of the table
 
 
 _WAVES = re.compile(r"(wave(s|len|length|lengths)?|lambda|lam|wl|log_?(lam|lambda|wave|wavelength))(?![a-z])")
-_AIR = re.compile(r"(?im)^(?!.*vac).*(\bair[_ -]?(wave|lam)|(wave|lam)\w{,30}[^\w\n]+((is|are|given|in)\W+)*air\b)")
+_AIR = re.compile(
+    r"(?im)^(?!.*vac).*(\bair[_ -]?(wave|lam)|(wave|lam)\w{,30}[^\w\n]+((is|are|given|in)\W+)*air\b(?!.?mass))"
+)
 _NAMED = re.compile(r"([^\s,;\[\](){}#\"']+)\s*(?:\[([^\]]*)\]|\(((?:[^()]|\([^()]*\))*)\))?")
 
 
@@ -468,8 +469,8 @@ def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
     if name.startswith("log") or re.search(r"^[#\s\"']*log_?(lam|lambda|wave)\b", text, re.IGNORECASE | re.MULTILINE):
         table[:, 0] = 10.0 ** np.minimum(table[:, 0], 300.0)
     else:
-        short = re.search(r"(?<=_)(nm|um|microns?|a|aa|ang|angstroms?)$|$", name)
-        table[:, 0] *= angstroms(unit or units.get(name) or (short and short[0]), path)
+        short = "".join(re.findall(r"(?<=_)(nm|um|microns?|a|aa|ang|angstroms?)$", name))
+        table[:, 0] *= angstroms(unit or units.get(name) or short, path)
     if re.search(r"(^|_)air(_|$)", name) or _AIR.search("\n".join(head)):
         table[:, 0] = vacuum_wavelengths(table[:, 0], {"AIRORVAC": "air"})
     value, stated = named[second]
@@ -485,8 +486,7 @@ def _cells(line: str) -> list[str]:
 
 def _numbers(rows: Sequence[tuple[int, list[str]]], first: int, second: int, path: str | Path) -> np.ndarray:
     """Return two cells of each row as numbers, (m, 2)."""
-    made: list[tuple[float, ...]] = []
-    bad = ""
+    bad, made = "", list[tuple[float, ...]]()
     for number, cells in rows:
         try:
             words = (cells[i] if cells[i].isalpha() else re.sub("[dD]", "e", cells[i]) for i in (first, second))
